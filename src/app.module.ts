@@ -1,0 +1,50 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { AuthModule } from './auth/auth.module.js';
+import { BodyPipe } from './common/body.pipe.js';
+import { Clock } from './common/clock.js';
+import { MasterKeys } from './common/master-keys.js';
+import { ProblemFilter } from './common/problem.filter.js';
+import { Config } from './config/config.js';
+import { ConfigModule } from './config/config.module.js';
+import { DatabaseModule } from './database/database.module.js';
+import { HealthController } from './health.controller.js';
+import { OAuthModule } from './oauth/oauth.module.js';
+import { BearerGuard } from './tokens/bearer.guard.js';
+import { TokensModule } from './tokens/tokens.module.js';
+import { UsersModule } from './users/users.module.js';
+
+/** What every module may ask for: the time, and the keys derived from the master key. */
+@Global()
+@Module({
+  providers: [
+    Clock,
+    { provide: MasterKeys, useFactory: (config: Config) => new MasterKeys(config.masterKeys), inject: [Config] },
+  ],
+  exports: [Clock, MasterKeys],
+})
+class CoreModule {}
+
+@Module({})
+export class AppModule {
+  static with(config: Config): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.with(config),
+        DatabaseModule,
+        CoreModule,
+        TokensModule,
+        UsersModule,
+        AuthModule,
+        OAuthModule,
+      ],
+      controllers: [HealthController],
+      providers: [
+        { provide: APP_GUARD, useClass: BearerGuard },
+        { provide: APP_PIPE, useClass: BodyPipe },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
+    };
+  }
+}

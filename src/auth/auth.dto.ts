@@ -1,0 +1,95 @@
+import { ApiProperty } from '@nestjs/swagger';
+import { IsDefined, IsOptional, IsString } from 'class-validator';
+import { OPTIONAL_BODY } from '../common/body.pipe.js';
+import type { TokenPair } from './session.service.js';
+
+const EMAIL = { format: 'email', example: 'ada@example.com', maxLength: 254 };
+const PASSWORD = { format: 'password', example: 'violet kettle gravel', maxLength: 128 };
+const REFRESH_TOKEN = {
+  description: 'Opaque. Replaced at every refresh.',
+  example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51.0.Vb3X0Z2mJ6cWm0r0m8jX5w2o5bq1m7c3Qe4t9yUoPlk',
+};
+
+export class SignupBody {
+  @ApiProperty(EMAIL)
+  @IsDefined()
+  @IsString()
+  email!: string;
+
+  @ApiProperty({ ...PASSWORD, minLength: 15, description: '15 to 128 characters of any kind; nothing is trimmed.' })
+  @IsDefined()
+  @IsString()
+  password!: string;
+}
+
+/** Types only: what no policy would accept is a wrong password, not another answer. */
+export class LoginBody {
+  @ApiProperty(EMAIL)
+  @IsDefined()
+  @IsString()
+  email!: string;
+
+  @ApiProperty(PASSWORD)
+  @IsDefined()
+  @IsString()
+  password!: string;
+}
+
+export class RefreshBody {
+  @ApiProperty(REFRESH_TOKEN)
+  @IsDefined()
+  @IsString()
+  refresh_token!: string;
+}
+
+export class LogoutBody {
+  static readonly [OPTIONAL_BODY] = true;
+
+  @ApiProperty({ ...REFRESH_TOKEN, required: false, description: 'Instead of the bearer token, when that is lost.' })
+  @IsOptional()
+  @IsString()
+  refresh_token?: string;
+}
+
+/** For routes that take none: a field in it is refused like everywhere. */
+export class NoBody {
+  static readonly [OPTIONAL_BODY] = true;
+}
+
+export class SignupAnswer {
+  @ApiProperty({ format: 'uuid', example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51' })
+  id!: string;
+
+  @ApiProperty({ format: 'email', example: 'ada@example.com' })
+  email!: string;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-22T12:00:00.000Z' })
+  created_at!: string;
+}
+
+export class TokenAnswer {
+  @ApiProperty({ description: 'JWT (RFC 9068). Send it as `Authorization: Bearer …`.' })
+  access_token!: string;
+
+  @ApiProperty({ enum: ['Bearer'] })
+  token_type!: 'Bearer';
+
+  @ApiProperty({ example: 300, description: 'Seconds.' })
+  expires_in!: number;
+
+  @ApiProperty(REFRESH_TOKEN)
+  refresh_token!: string;
+
+  @ApiProperty({ example: 604_800, description: 'Seconds without a refresh after which the session ends.' })
+  refresh_expires_in!: number;
+
+  static of(pair: TokenPair): TokenAnswer {
+    return {
+      access_token: pair.accessToken,
+      token_type: 'Bearer',
+      expires_in: pair.accessExpiresInSeconds,
+      refresh_token: pair.refreshToken,
+      refresh_expires_in: pair.refreshExpiresInSeconds,
+    };
+  }
+}

@@ -1,0 +1,51 @@
+import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { ApiProblem, ApiProblems } from '../common/openapi.js';
+import { CurrentClient, Public, type Client } from '../common/principal.js';
+import { LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
+import { LoginGuard } from './login.guard.js';
+import type { AuthenticatedUser } from './login.service.js';
+import { RefreshService } from './refresh.service.js';
+import { SessionService } from './session.service.js';
+
+@ApiTags('Auth')
+@Controller('auth')
+export class LoginController {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly refreshes: RefreshService,
+  ) {}
+
+  @Public()
+  @UseGuards(LoginGuard)
+  @Post('login')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Log in: opens a session' })
+  @ApiOkResponse({ type: TokenAnswer })
+  @ApiProblem(401, 'invalid_credentials', 'The e-mail address or the password is wrong.')
+  @ApiProblems(400, 413, 415, 422, 503)
+  async login(
+    @Body() _: LoginBody,
+    @Req() request: FastifyRequest,
+    @CurrentClient() client: Client,
+  ): Promise<TokenAnswer> {
+    const { userId } = request.user as AuthenticatedUser;
+    return TokenAnswer.of(await this.sessions.open(userId, client));
+  }
+
+  @Public()
+  @Post('refresh')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Exchange a refresh token for its successor and a new access token',
+    description:
+      'A retry within the leeway (10 s by default) gets the same successor. A token that was replaced earlier ends the session.',
+  })
+  @ApiOkResponse({ type: TokenAnswer })
+  @ApiProblem(401, 'invalid_refresh_token', 'The refresh token is expired, used, ended or not ours. Log in again.')
+  @ApiProblems(400, 413, 415, 422, 503)
+  async refresh(@Body() body: RefreshBody): Promise<TokenAnswer> {
+    return TokenAnswer.of(await this.refreshes.refresh(body.refresh_token));
+  }
+}

@@ -1,0 +1,35 @@
+import { Injectable } from '@nestjs/common';
+import { canonicalEmail } from '../users/email-address.js';
+import { UserRepository } from '../users/user.repository.js';
+import { InvalidCredentials } from './auth.errors.js';
+import { PasswordHasher } from './password-hasher.js';
+
+/** Whoever has just given the right password. */
+export interface AuthenticatedUser {
+  userId: string;
+}
+
+@Injectable()
+export class LoginService {
+  constructor(
+    private readonly users: UserRepository,
+    private readonly hasher: PasswordHasher,
+  ) {}
+
+  /**
+   * Who the credentials belong to.
+   *
+   * @throws InvalidCredentials, the same for an unknown address and a wrong password, after equal work.
+   */
+  async authenticate(email: string, password: string): Promise<AuthenticatedUser> {
+    const emailCanonical = canonicalEmail(email);
+    const user = emailCanonical ? await this.users.findByEmailWithHash(emailCanonical) : null;
+    // Equal work when there is no such account, so time tells nothing (OWASP Authentication Cheat Sheet, "Error Messages").
+    const { matches, isOutdated } = await this.hasher.verify(user ?? (await this.hasher.decoy()), password);
+    if (!user || !matches) throw new InvalidCredentials(user ? 'wrong_password' : 'no_such_user');
+    if (isOutdated) {
+      await this.users.upgradePasswordHash(user.id, user.passwordHash, await this.hasher.hash(user.id, password));
+    }
+    return { userId: user.id };
+  }
+}

@@ -1,0 +1,44 @@
+import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { ApiBearer, ApiProblems } from '../common/openapi.js';
+import { CurrentUser, Public, type Principal } from '../common/principal.js';
+import { bearerToken } from '../tokens/bearer.guard.js';
+import { LogoutBody, NoBody } from './auth.dto.js';
+import { LogoutService } from './logout.service.js';
+import { SessionService } from './session.service.js';
+
+@ApiTags('Auth')
+@ApiBearer()
+@Controller('auth')
+export class LogoutController {
+  constructor(
+    private readonly logouts: LogoutService,
+    private readonly sessions: SessionService,
+  ) {}
+
+  /** Public, because a token that the bearer guard refuses is still good enough to log out with. */
+  @Public()
+  @Post('logout')
+  @HttpCode(204)
+  @ApiOperation({
+    summary: 'Log out: end this session, everywhere, at once',
+    description:
+      'With the bearer token, or with the refresh token in the body. Works with an expired or revoked token too.',
+  })
+  @ApiNoContentResponse({ description: 'The session has ended. Its tokens are refused by every instance.' })
+  @ApiProblems(400, 401, 413, 415, 422, 503)
+  async logout(@Req() request: FastifyRequest, @Body() { refresh_token }: LogoutBody): Promise<void> {
+    const byBody = request.headers.authorization === undefined && refresh_token !== undefined;
+    await (byBody ? this.logouts.byRefreshToken(refresh_token) : this.logouts.byAccessToken(bearerToken(request)));
+  }
+
+  @Post('logout-all')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'End every session of the caller' })
+  @ApiNoContentResponse({ description: 'All sessions have ended, this one included.' })
+  @ApiProblems(400, 401, 413, 415, 422, 503)
+  async logoutAll(@CurrentUser() principal: Principal, @Body() _: NoBody): Promise<void> {
+    await this.sessions.endAll(principal);
+  }
+}

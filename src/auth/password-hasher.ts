@@ -1,0 +1,119 @@
+import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { createHmac, randomBytes } from 'node:crypto';
+import { Piscina } from 'piscina';
+import { Unavailable } from '../common/domain-error.js';
+import { MasterKeys } from '../common/master-keys.js';
+import { Config } from '../config/config.js';
+
+/** Public and fixed: it separates our digests from plain SHA-384 dumps, so that those cannot be used as guesses ("shucking"). */
+const PRE_HASH_CONTEXT = 'gatehouse/v1/password-pre-hash';
+const SCHEME = 'bcrypt-hmac-sha384';
+const PLAIN_BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
+/** For each thread so many may wait: about 8 s of work at cost 12. */
+const QUEUE_PER_THREAD = 32;
+const RETRY_AFTER_SECONDS = 2;
+
+/** A hash and the account it is sealed for. */
+export interface StoredPassword {
+  id: string;
+  passwordHash: string;
+}
+
+/** Outcome of a check. `isOutdated`: the hash matches and should be replaced by a new one. */
+export interface PasswordCheck {
+  matches: boolean;
+  isOutdated: boolean;
+}
+
+/**
+ * Password hashing: `bcrypt(base64(HMAC-SHA-384(context, NFC(password))))`, 64 ASCII bytes into bcrypt, so nothing is cut
+ * at 72 bytes and no NUL ends it early (OWASP Password Storage Cheat Sheet, "Pre-Hashing Passwords with bcrypt").
+ * Stored as `bcrypt-hmac-sha384:<sealed>`, sealed with AES-256-GCM for one account: a stolen table has nothing to guess
+ * against, and a hash moved to another row opens nothing. Plain `$2a$/$2b$/$2y$` hashes from elsewhere verify too.
+ *
+ * Hashes run in `HASH_CONCURRENCY` threads of low priority behind a bounded queue.
+ */
+@Injectable()
+export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
+  private readonly pool: Piscina;
+  private decoyHash: Promise<StoredPassword> | undefined;
+
+  constructor(
+    private readonly config: Config,
+    private readonly masterKeys: MasterKeys,
+  ) {
+    this.pool = new Piscina({
+      filename: new URL('./password-hash.worker.js', import.meta.url).href,
+      minThreads: config.hashConcurrency,
+      maxThreads: config.hashConcurrency,
+      maxQueue: Math.max(64, QUEUE_PER_THREAD * config.hashConcurrency),
+      concurrentTasksPerWorker: 1,
+    });
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.decoy();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.pool.destroy();
+  }
+
+  /**
+   * The stored form of a new password of account `id`.
+   *
+   * @throws Unavailable when the queue is full.
+   */
+  async hash(id: string, password: string): Promise<string> {
+    const hash = await this.run<string>({ password: preHash(password), cost: this.config.bcryptCost });
+    return `${SCHEME}:${this.masterKeys.seal('password-pepper', hash, id)}`;
+  }
+
+  /**
+   * Whether `password` is the one behind a stored hash. Without an account, compare with `decoy()`: equal work.
+   *
+   * @throws Unavailable when the queue is full.
+   */
+  async verify({ id, passwordHash }: StoredPassword, password: string): Promise<PasswordCheck> {
+    if (PLAIN_BCRYPT.test(passwordHash)) {
+      // $2y$ is PHP's name for what is $2b$ here. Elsewhere nobody normalised: the password as it was typed.
+      const hash = passwordHash.replace(/^\$2y\$/, '$2b$');
+      return { matches: await this.run<boolean>({ password, hash }), isOutdated: true };
+    }
+    const [scheme, sealed = ''] = passwordHash.split(':');
+    const hash = scheme === SCHEME ? this.masterKeys.open('password-pepper', sealed, id) : undefined;
+    if (hash === undefined) {
+      await this.verify(await this.decoy(), password);
+      return { matches: false, isOutdated: false };
+    }
+    // Lone surrogates all encode to U+FFFD; no account has such a password, and none may be opened by one.
+    const matches = (await this.run<boolean>({ password: preHash(password), hash })) && password.isWellFormed();
+    const cost = Number(PLAIN_BCRYPT.exec(hash)?.[1]);
+    return { matches, isOutdated: cost !== this.config.bcryptCost || !this.masterKeys.isNewest(sealed) };
+  }
+
+  /** A hash nobody knows the password of, at the present cost. */
+  decoy(): Promise<StoredPassword> {
+    this.decoyHash ??= this.hash('decoy', randomBytes(32).toString('base64')).then((passwordHash) => ({
+      id: 'decoy',
+      passwordHash,
+    }));
+    return this.decoyHash;
+  }
+
+  private async run<T>(task: { password: string; cost: number } | { password: string; hash: string }): Promise<T> {
+    try {
+      return (await this.pool.run(task)) as T;
+    } catch (error) {
+      if (/queue is at limit/.test((error as Error).message)) {
+        throw new Unavailable('hash_queue_full', RETRY_AFTER_SECONDS);
+      }
+      throw error;
+    }
+  }
+}
+
+/** 64 characters of base64. */
+function preHash(password: string): string {
+  return createHmac('sha384', PRE_HASH_CONTEXT).update(password.normalize('NFC'), 'utf8').digest('base64');
+}

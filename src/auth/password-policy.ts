@@ -1,0 +1,76 @@
+import { Injectable } from '@nestjs/common';
+import type { FieldError } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { PasswordBlocklist } from './password-blocklist.js';
+
+const MAX_CODE_POINTS = 128;
+const MAX_BYTES = 1024;
+const SERVICE_NAME = 'gatehouse';
+/** Shorter words are in too many good passwords. */
+const MIN_CONTEXT_LETTERS = 3;
+
+/**
+ * What a new password must be (NIST SP 800-63B-4, section 3.1.1.2; ASVS 6.2): long enough, not too long, not known and
+ * not made of what an attacker knows. No composition rules, no character refused, nothing trimmed.
+ */
+@Injectable()
+export class PasswordPolicy {
+  constructor(
+    private readonly config: Config,
+    private readonly blocklist: PasswordBlocklist,
+  ) {}
+
+  /**
+   * The first reason to refuse `password`, or undefined. Lengths are in code points, after NFC.
+   *
+   * @param email the account's address, as it was typed.
+   */
+  problem(password: string, email: string): Omit<FieldError, 'field'> | undefined {
+    const normalised = password.normalize('NFC');
+    const length = [...normalised].length;
+    const { passwordMinLength } = this.config;
+    if (length < passwordMinLength) {
+      return {
+        code: 'password_too_short',
+        message: `Use at least ${passwordMinLength} characters; a few words work well.`,
+      };
+    }
+    if (length > MAX_CODE_POINTS || Buffer.byteLength(normalised) > MAX_BYTES) {
+      return { code: 'password_too_long', message: `Use at most ${MAX_CODE_POINTS} characters (${MAX_BYTES} bytes).` };
+    }
+    if (this.blocklist.has(normalised)) {
+      return {
+        code: 'password_common',
+        message: 'This password is on lists that attackers try first. Choose another.',
+      };
+    }
+    if (isContextWord(normalised, contextWords(email))) {
+      return {
+        code: 'password_predictable',
+        message: 'This is the name of the service or your e-mail address, repeated or with digits. Choose another.',
+      };
+    }
+    return undefined;
+  }
+}
+
+/** Documented in docs/security.md: the service, the address, its local part, its domain and the domain's first label. */
+function contextWords(email: string): string[] {
+  const [local = '', domain = ''] = email.split('@');
+  return [SERVICE_NAME, email, local, domain, domain.split('.')[0] ?? ''];
+}
+
+/** The whole password is one of the words, once or repeated, whatever digits and signs stand around it. */
+function isContextWord(password: string, words: string[]): boolean {
+  const letters = lettersOf(password);
+  return words.map(lettersOf).some((word) => {
+    if (word.length < MIN_CONTEXT_LETTERS || letters.length % word.length !== 0) return false;
+    return letters !== '' && letters === word.repeat(letters.length / word.length);
+  });
+}
+
+const lettersOf = (text: string) =>
+  text
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[^\p{L}]/gu, '');

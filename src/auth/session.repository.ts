@@ -1,0 +1,74 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { In, IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { Session, type EndReason } from './session.entity.js';
+
+/** What a rotation writes. */
+export type Rotation = Pick<Session, 'lastUsedAt' | 'expiresAt' | 'accessExpiresAt'>;
+
+@Injectable()
+export class SessionRepository {
+  constructor(@InjectRepository(Session) private readonly rows: Repository<Session>) {}
+
+  async add(session: Session, transaction: EntityManager): Promise<void> {
+    await transaction.insert(Session, session);
+  }
+
+  findById(id: string): Promise<Session | null> {
+    return this.rows.findOneBy({ id });
+  }
+
+  /** The sessions of a user that are live at `now`, newest first. */
+  findLive(userId: string, now: Date, transaction: EntityManager = this.rows.manager): Promise<Session[]> {
+    return transaction.find(Session, {
+      where: { userId, endedAt: IsNull(), expiresAt: MoreThan(now) },
+      order: { createdAt: 'DESC', id: 'DESC' },
+    });
+  }
+
+  /**
+   * Moves a live session from `generation` to the next. Of any number of callers with the same generation one wins.
+   *
+   * @returns whether this caller did.
+   */
+  async rotate(id: string, generation: number, now: Date, rotation: Rotation): Promise<boolean> {
+    const { affected } = await this.rows.update(
+      { id, generation, endedAt: IsNull(), expiresAt: MoreThan(now) },
+      { ...rotation, generation: generation + 1 },
+    );
+    return affected === 1;
+  }
+
+  /**
+   * Ends those of the sessions that have not ended yet, and holds their rows: a rotation in flight comes before or
+   * not at all.
+   *
+   * @returns the sessions as they are now, with the final `accessExpiresAt`; none when nothing was left to end.
+   */
+  async end(ids: string[], reason: EndReason, at: Date, transaction: EntityManager): Promise<Session[]> {
+    if (ids.length === 0) return [];
+    const { affected } = await transaction.update(
+      Session,
+      { id: In(ids), endedAt: IsNull() },
+      { endedAt: at, endReason: reason },
+    );
+    return affected === 0 ? [] : transaction.findBy(Session, { id: In(ids) });
+  }
+
+  /**
+   * Deletes up to `limit` sessions whose absolute end was before `before`. Until then an ended session stays, so that its
+   * refresh tokens are known for what they are.
+   *
+   * @returns how many.
+   */
+  async purge(before: Date, limit: number): Promise<number> {
+    const dead = await this.rows.find({
+      select: { id: true },
+      where: { absoluteExpiresAt: LessThan(before) },
+      take: limit,
+    });
+    if (dead.length === 0) return 0;
+    const { affected } = await this.rows.delete({ id: In(dead.map(({ id }) => id)) });
+    return affected ?? dead.length;
+  }
+}

@@ -1,0 +1,20 @@
+import { Injectable } from '@nestjs/common';
+
+/** The time as an input: services ask this, tests replace it. */
+@Injectable()
+export class Clock {
+  /** Now, in UTC, with milliseconds. */
+  now(): Date {
+    return new Date();
+  }
+}
+
+/** The instant `seconds` after `instant`. */
+export function plusSeconds(instant: Date, seconds: number): Date {
+  return new Date(instant.getTime() + seconds * 1000);
+}
+
+/** Seconds since the epoch, rounded down (RFC 7519 NumericDate, whole seconds). */
+export function epochSeconds(instant: Date): number {
+  return Math.floor(instant.getTime() / 1000);
+}

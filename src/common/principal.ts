@@ -1,0 +1,43 @@
+import { createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+
+/** Who is calling, as the bearer guard has verified it. */
+export interface Principal {
+  userId: string;
+  sessionId: string;
+}
+
+/** Where a request comes from, as the operator may show it to the owner of a session. */
+export interface Client {
+  /** Textual IPv4 or IPv6 address, at most 45 characters. */
+  ip: string;
+  /** The User-Agent header, at most 512 characters; null when there is none. */
+  userAgent: string | null;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    principal?: Principal;
+    /** Set by the passport guard of the login route. */
+    user?: unknown;
+  }
+}
+
+export const IS_PUBLIC = Symbol('is public');
+
+/** Takes a route out of the bearer guard. Every route without it needs a token. */
+export const Public = () => SetMetadata(IS_PUBLIC, true);
+
+/** The verified caller of a guarded route. */
+export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+  const { principal } = context.switchToHttp().getRequest<FastifyRequest>();
+  if (!principal) throw new Error('@CurrentUser() on a route that the bearer guard does not cover');
+  return principal;
+});
+
+/** The address and user agent of the caller. */
+export const CurrentClient = createParamDecorator((_: unknown, context: ExecutionContext): Client => {
+  const request = context.switchToHttp().getRequest<FastifyRequest>();
+  const userAgent = request.headers['user-agent'];
+  return { ip: request.ip.slice(0, 45), userAgent: userAgent ? userAgent.slice(0, 512) : null };
+});

@@ -1,0 +1,106 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import { isDependencyFailure } from './dependency-failure.js';
+import {
+  BodyTooLarge,
+  DomainError,
+  MalformedRequest,
+  NotFound,
+  Unavailable,
+  UnsupportedMediaType,
+  type DomainErrorOptions,
+  type ErrorKind,
+} from './domain-error.js';
+
+const RETRY_AFTER_SECONDS = 2;
+
+/** Exhaustive, so that a new kind without a status does not compile. */
+const STATUS: Record<ErrorKind, number> = {
+  malformed: 400,
+  unauthenticated: 401,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  too_large: 413,
+  unsupported_media_type: 415,
+  invalid: 422,
+  internal: 500,
+  unavailable: 503,
+};
+
+/** RFC 9457 problem details, with two members of ours: `code` (stable, the contract) and `request_id`. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id: string;
+  errors?: { field: string; code: string; message: string }[];
+}
+
+class InternalError extends DomainError {
+  readonly kind = 'internal';
+  override readonly logLevel = 'error';
+  constructor(cause: unknown) {
+    super('internal_error', 'Something went wrong on our side. Quote the request id when you report it.', { cause });
+  }
+}
+
+/** What the framework throws before our code runs, and everything unexpected, as one of ours. */
+export function toDomainError(error: unknown): DomainError {
+  if (error instanceof DomainError) return error;
+  if (isDependencyFailure(error)) return new Unavailable('database', RETRY_AFTER_SECONDS, error);
+  const status =
+    error instanceof HttpException ? error.getStatus() : (error as { statusCode?: number } | null)?.statusCode;
+  const because: DomainErrorOptions = { detail: `framework_${status}` };
+  if (status === 404) return new NotFound(because.detail);
+  if (status === 413) return new BodyTooLarge();
+  if (status === 415) return new UnsupportedMediaType();
+  if (status !== undefined && status >= 400 && status < 500) {
+    return new MalformedRequest('malformed_request', 'The request cannot be read.', because);
+  }
+  return new InternalError(error);
+}
+
+/** The status and body that an error becomes. */
+export function toProblem(error: DomainError, requestId: string): Problem {
+  const status = STATUS[error.kind];
+  return {
+    type: `urn:gatehouse:error:${error.code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail: error.message,
+    code: error.code,
+    request_id: requestId,
+    ...(error.fields && { errors: error.fields }),
+  };
+}
+
+/** Answers every error as `application/problem+json`, and logs it at the level that its class names. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    sendProblem(toDomainError(thrown), http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+  }
+}
+
+/** Also for what fails before a route is found. */
+export function sendProblem(error: DomainError, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = toProblem(error, request.id);
+  request.log[error.logLevel]({
+    event: 'request_refused',
+    code: error.code,
+    status: problem.status,
+    ...(error.detail && { reason: error.detail }),
+    ...(error.cause !== undefined && { err: error.cause }),
+  });
+  if (reply.sent) return;
+  void reply
+    .status(problem.status)
+    .headers(error.headers)
+    .type('application/problem+json')
+    .send(JSON.stringify(problem));
+}

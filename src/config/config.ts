@@ -1,0 +1,236 @@
+import { IsIn, IsInt, IsNotEmpty, Matches, Max, Min, ValidateBy, type ValidationOptions } from 'class-validator';
+import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+/** Rules of this group hold only with NODE_ENV=production, so that tests need not wait for realistic times. */
+const PRODUCTION: ValidationOptions = { groups: ['production'] };
+
+export const MASTER_KEY_BYTES = 32;
+
+/**
+ * The configuration: environment variables, read once at boot. A field's variable is its name in upper snake case; its
+ * docblock is the documentation that README and .env.example are generated from. Code takes this object, never a
+ * string key.
+ */
+export class Config {
+  /** `development`, `production` or `test`. Production has no default secrets and enforces every floor below. */
+  @IsIn(['development', 'production', 'test'])
+  nodeEnv: 'development' | 'production' | 'test' = 'development';
+
+  /** Address to listen on. The image sets `0.0.0.0`. */
+  @IsNotEmpty()
+  host = '127.0.0.1';
+
+  /** TCP port, 0 to 65535; 0 takes a free one. */
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  port = 3000;
+
+  /** Folder of the embedded database and the development master key. Not used in production. */
+  @IsNotEmpty()
+  dataDir = '.data';
+
+  /**
+   * `mysql://user:password@host:port/database`, for MySQL 8.4+ and MariaDB 10.11+, or `sqlite:path`. Empty means SQLite in
+   * `DATA_DIR`, outside production only. Parameters: `ssl-mode=VERIFY_IDENTITY|DISABLED` (verified TLS is the default
+   * unless the host is loopback), `ssl-ca=/path/ca.pem`.
+   */
+  @IsDatabaseUrl()
+  @Matches(/^mysql:/, { ...PRODUCTION, message: 'must be set, to a mysql:// address' })
+  databaseUrl = '';
+
+  /** Connections to MySQL per process, 1 to 200. */
+  @IsInt()
+  @Min(1)
+  @Max(200)
+  databasePoolSize = 10;
+
+  /**
+   * The one secret to keep: 32 random bytes in base64 (`openssl rand -base64 32`). A comma-separated list while it is being
+   * changed, newest first. Development makes one in `DATA_DIR/master.key`.
+   */
+  @IsMasterKey()
+  @IsNotEmpty({ ...PRODUCTION, message: 'must be set: 32 random bytes in base64' })
+  masterKey = '';
+
+  /** `iss` of the access tokens. Default: `PUBLIC_URL`. In production https, unless the host is localhost. */
+  @IsHttpUrl()
+  @IsHttpsUnlessLocalhost(PRODUCTION)
+  issuer = '';
+
+  /** `aud` of the access tokens, one. Default: `ISSUER`. */
+  @IsNotEmpty()
+  audience = '';
+
+  /** Where people reach this service. Default: `http://localhost:PORT`. In production https, unless the host is localhost. */
+  @IsHttpUrl()
+  @IsHttpsUnlessLocalhost(PRODUCTION)
+  publicUrl = '';
+
+  /** Life of an access token in seconds, 1 to 900; in production at least 60. */
+  @IsInt()
+  @Min(1)
+  @Max(900)
+  @Min(60, PRODUCTION)
+  accessTokenTtlSeconds = 300;
+
+  /** Seconds in which a retried refresh gets the same successor, 0 (strict) to 60. */
+  @IsInt()
+  @Min(0)
+  @Max(60)
+  refreshLeewaySeconds = 10;
+
+  /** A session ends after so many seconds without a refresh, 1 to 2592000; in production at least 300. Default 7 days. */
+  @IsInt()
+  @Min(1)
+  @Max(2_592_000)
+  @Min(300, PRODUCTION)
+  sessionIdleSeconds = 604_800;
+
+  /** A session ends so many seconds after the login, whatever happens, 1 to 2592000; in production at least 300. Default 30 days. */
+  @IsInt()
+  @Min(1)
+  @Max(2_592_000)
+  @Min(300, PRODUCTION)
+  sessionAbsoluteSeconds = 2_592_000;
+
+  /** bcrypt cost, 4 to 15; in production at least 10. */
+  @IsInt()
+  @Min(4)
+  @Max(15)
+  @Min(10, PRODUCTION)
+  bcryptCost = 12;
+
+  /** Password hashes computed at the same time, 1 to 64. Default: the number of cores. */
+  @IsInt()
+  @Min(1)
+  @Max(64)
+  hashConcurrency = availableParallelism();
+
+  /** Shortest password in code points, 1 to 64; in production at least 12. */
+  @IsInt()
+  @Min(1)
+  @Max(64)
+  @Min(12, PRODUCTION)
+  passwordMinLength = 15;
+
+  /** Which proxies may name the client: a number of hops (1 to 10), or addresses and CIDRs, comma-separated. Empty: none. Never all. */
+  @IsTrustProxy()
+  trustProxy = '';
+
+  /** Swagger UI at /docs: `on` or `off`. Default: `on`, in production `off`. */
+  @IsIn(['on', 'off'])
+  docs: 'on' | 'off' = 'on';
+
+  /** `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. */
+  @IsIn(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+  logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' = 'info';
+
+  get isProduction(): boolean {
+    return this.nodeEnv === 'production';
+  }
+
+  /** The path of the SQLite file, or undefined when the database is MySQL. */
+  get sqlitePath(): string | undefined {
+    if (this.databaseUrl === '') return join(this.dataDir, 'gatehouse.sqlite');
+    const match = /^sqlite:(?:\/\/)?(.+)$/.exec(this.databaseUrl);
+    return match?.[1];
+  }
+
+  /** The master keys as bytes, newest first. */
+  get masterKeys(): Buffer[] {
+    return parseMasterKeys(this.masterKey);
+  }
+
+  /** What Fastify's `trustProxy` takes. */
+  get trustedProxies(): false | number | string[] {
+    if (this.trustProxy === '') return false;
+    return /^\d+$/.test(this.trustProxy) ? Number(this.trustProxy) : listOf(this.trustProxy);
+  }
+}
+
+function rule(name: string, message: string, test: (value: string) => boolean, options?: ValidationOptions) {
+  return ValidateBy(
+    { name, validator: { validate: (value: unknown) => typeof value === 'string' && test(value) } },
+    { message, ...options },
+  );
+}
+
+function IsDatabaseUrl() {
+  return rule('isDatabaseUrl', 'must be mysql://user:password@host:port/database or sqlite:path', (value) => {
+    if (value === '' || /^sqlite:(\/\/)?./.test(value)) return true;
+    const url = parseUrl(value);
+    const mode = url?.searchParams.get('ssl-mode') ?? 'DISABLED';
+    return (
+      url?.protocol === 'mysql:' &&
+      url.hostname !== '' &&
+      /^\/[^/]+$/.test(url.pathname) &&
+      ['VERIFY_IDENTITY', 'DISABLED'].includes(mode)
+    );
+  });
+}
+
+function IsMasterKey() {
+  return rule(
+    'isMasterKey',
+    'must be 32 random bytes in base64 (openssl rand -base64 32), not a placeholder',
+    (value) =>
+      value === '' || parseMasterKeys(value).every((key) => key.length === MASTER_KEY_BYTES && looksRandom(key)),
+  );
+}
+
+function IsHttpUrl() {
+  return rule('isHttpUrl', 'must be an http(s) address without query or fragment', (value) => {
+    const url = parseUrl(value);
+    return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#\s]/.test(value) && url.username === '';
+  });
+}
+
+function IsHttpsUnlessLocalhost(options: ValidationOptions) {
+  return rule(
+    'isHttpsUnlessLocalhost',
+    'must be https unless the host is localhost',
+    (value) => {
+      const url = parseUrl(value);
+      return url?.protocol === 'https:' || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(url?.hostname ?? '');
+    },
+    options,
+  );
+}
+
+function IsTrustProxy() {
+  return rule(
+    'isTrustProxy',
+    'must be a number of hops (1 to 10) or a list of addresses and CIDRs, never all',
+    (value) => {
+      if (value === '') return true;
+      if (/^\d+$/.test(value)) return Number(value) >= 1 && Number(value) <= 10;
+      return listOf(value).every((entry) => {
+        const [address = '', prefix, ...rest] = entry.split('/');
+        const bits = isIP(address) === 6 ? 128 : 32;
+        const validPrefix =
+          prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= bits);
+        return isIP(address) !== 0 && validPrefix && rest.length === 0;
+      });
+    },
+  );
+}
+
+/** A key of one repeated or counting byte, or of printable words, was typed by a person. */
+function looksRandom(key: Buffer): boolean {
+  return new Set(key).size >= 16 && !/^[\x20-\x7e]+$/.test(key.toString('latin1')) && key.some((byte, i) => byte !== i);
+}
+
+function parseMasterKeys(value: string): Buffer[] {
+  return listOf(value).map((key) =>
+    /^[A-Za-z0-9+/]+={0,2}$/.test(key) ? Buffer.from(key, 'base64') : Buffer.alloc(0),
+  );
+}
+
+function parseUrl(value: string): URL | undefined {
+  return URL.canParse(value) ? new URL(value) : undefined;
+}
+
+const listOf = (value: string) => value.split(',').map((entry) => entry.trim());

@@ -1,0 +1,28 @@
+import { Logger, Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Config } from '../config/config.js';
+import { connect, createDataSource } from './data-source.js';
+import { migrate } from './migrator.js';
+
+/** The connection, made once at start. Entities come from the modules that own them. */
+@Module({
+  imports: [
+    TypeOrmModule.forRootAsync({
+      inject: [Config],
+      useFactory: (config: Config) => ({ config, autoLoadEntities: true, retryAttempts: 0 }) as object,
+      dataSourceFactory: async (options) => {
+        const { config, entities } = options as unknown as { config: Config; entities: never[] };
+        const logger = new Logger('Database');
+        const dataSource = createDataSource(config, { entities });
+        await connect(dataSource, (code, wait_ms) => logger.warn({ event: 'database_not_there_yet', code, wait_ms }));
+        // In production the operator migrates, with rights that this process does not have.
+        if (!config.isProduction) {
+          const applied = await migrate(dataSource);
+          if (applied.length > 0) logger.log({ event: 'migrated', applied });
+        }
+        return dataSource;
+      },
+    }),
+  ],
+})
+export class DatabaseModule {}

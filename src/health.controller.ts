@@ -1,0 +1,44 @@
+import { Controller, Get, Res } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { DataSource } from 'typeorm';
+import { Public } from './common/principal.js';
+import { pendingMigrations } from './database/migrator.js';
+
+const READY_TIMEOUT_MS = 3_000;
+
+class Health {
+  @ApiProperty({ enum: ['ok', 'unavailable'] })
+  status!: 'ok' | 'unavailable';
+}
+
+@ApiTags('Operation')
+@Public()
+@Controller('health')
+export class HealthController {
+  constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
+
+  @Get('live')
+  @ApiOperation({ summary: 'Whether the process answers' })
+  @ApiOkResponse({ type: Health })
+  live(): Health {
+    return { status: 'ok' };
+  }
+
+  @Get('ready')
+  @ApiOperation({ summary: 'Whether the database answers and no migration is pending' })
+  @ApiOkResponse({ type: Health })
+  @ApiResponse({ status: 503, type: Health, description: 'Not ready; the log says why.' })
+  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<Health> {
+    const isReady = await Promise.race([
+      pendingMigrations(this.dataSource).then(
+        (pending) => pending.length === 0,
+        () => false,
+      ),
+      new Promise<boolean>((resolve) => setTimeout(resolve, READY_TIMEOUT_MS, false).unref()),
+    ]);
+    if (!isReady) void reply.status(503);
+    return { status: isReady ? 'ok' : 'unavailable' };
+  }
+}

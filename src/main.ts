@@ -1,0 +1,59 @@
+import 'reflect-metadata';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createApp } from './app.setup.js';
+import { createLogger } from './common/logger.js';
+import { InvalidConfig, loadConfig } from './config/load-config.js';
+import { loadEnvFile } from './config/env-file.js';
+
+/** Accepted requests may take this long to finish before the process ends anyway. */
+const DRAIN_TIMEOUT_MS = 20_000;
+
+async function main(): Promise<void> {
+  loadEnvFile();
+  const config = loadConfig(process.env);
+  const logger = createLogger({ level: config.logLevel, isPretty: config.nodeEnv === 'development' });
+
+  // Started but not understood: say so, and let the supervisor start a process whose state is known.
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error) => {
+      logger.fatal({ event: 'sys_crash', reason: event, err: error });
+      process.exit(1);
+    });
+  }
+
+  let app: NestFastifyApplication | undefined;
+  let isStopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(1); // asked twice
+      isStopping = true;
+      logger.info({ event: 'sys_shutdown', signal });
+      setTimeout(() => process.exit(1), DRAIN_TIMEOUT_MS).unref();
+      void Promise.resolve(app?.close()).finally(() => process.exit(0));
+    });
+  }
+
+  app = await createApp(config, logger);
+  await app.listen({ host: config.host, port: config.port });
+  const address = (await app.getUrl()).replace('[::1]', 'localhost');
+  logger.info({ event: 'sys_startup', address });
+  if (config.nodeEnv === 'development') greet(address, config.docs === 'on');
+}
+
+function greet(address: string, hasDocs: boolean): void {
+  console.log(`
+Gatehouse listens on ${address}
+${hasDocs ? `Swagger UI:  ${address}/docs\n` : ''}Try it:
+
+  curl -sS ${address}/auth/signup -H 'Content-Type: application/json' \\
+    -d '{"email":"ada@example.com","password":"violet kettle gravel"}'
+`);
+}
+
+main().catch((error: unknown) => {
+  const isExpected = error instanceof InvalidConfig;
+  const { code, name, message } = error as Error & { code?: string };
+  // A driver's message may quote an address with its password; its code does not.
+  console.error(isExpected ? message : `Gatehouse could not start: ${code ?? name}${code ? '' : `: ${message}`}`);
+  process.exit(1);
+});

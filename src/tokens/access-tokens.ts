@@ -1,0 +1,149 @@
+import { Injectable } from '@nestjs/common';
+import { JwtService } from '@nestjs/jwt';
+import { LRUCache } from 'lru-cache';
+import { v7 as uuidv7 } from 'uuid';
+import { Clock, epochSeconds } from '../common/clock.js';
+import { InvalidToken } from '../common/domain-error.js';
+import { Config } from '../config/config.js';
+import { ALGORITHM, SigningKeys } from './signing-keys.js';
+
+/** RFC 9068, section 2.1. */
+const TYPE = 'at+jwt';
+/** RFC 9068 wants a client; there is one so far: the company's own front end. */
+const CLIENT_ID = 'first-party';
+const MAX_TOKEN_OCTETS = 4096;
+/** A clock of another instance may be ahead by this much: applies to `iat` and `nbf`. An expired token is expired. */
+const CLOCK_SKEW_SECONDS = 5;
+const MAX_LIFE_SECONDS = 900;
+const REMEMBERED_TOKENS = 10_000;
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const KID = /^[\w-]{1,64}$/;
+
+/** The claims of an access token (RFC 9068, section 2.2), and `sid`, ours: the session it belongs to. */
+export interface AccessTokenClaims {
+  iss: string;
+  aud: string;
+  sub: string;
+  client_id: string;
+  /** Seconds since the epoch, as are `exp` and `auth_time`. */
+  iat: number;
+  exp: number;
+  jti: string;
+  sid: string;
+  auth_time: number;
+}
+
+const STRINGS = ['iss', 'aud', 'sub', 'client_id', 'jti', 'sid'] as const;
+const TIMES = ['iat', 'exp', 'auth_time'] as const;
+
+/** What a new access token is for. */
+export interface AccessTokenSubject {
+  userId: string;
+  sessionId: string;
+  authenticatedAt: Date;
+  expiresAt: Date;
+}
+
+/** Signs access tokens and checks them, all but revocation. */
+@Injectable()
+export class AccessTokens {
+  /** Claims by exact token string, for signatures that have been verified. Never an answer to "is it revoked". */
+  private readonly verified = new LRUCache<string, { kid: string; claims: AccessTokenClaims }>({
+    max: REMEMBERED_TOKENS,
+  });
+
+  constructor(
+    private readonly config: Config,
+    private readonly jwt: JwtService,
+    private readonly keys: SigningKeys,
+    private readonly clock: Clock,
+  ) {}
+
+  /** A signed token. Its life ends at `expiresAt`, rounded down to the second. */
+  async sign({ userId, sessionId, authenticatedAt, expiresAt }: AccessTokenSubject): Promise<string> {
+    const { kid, privateKey } = await this.keys.signingKey();
+    const claims: AccessTokenClaims = {
+      iss: this.config.issuer,
+      aud: this.config.audience,
+      sub: userId,
+      client_id: CLIENT_ID,
+      iat: epochSeconds(this.clock.now()),
+      exp: epochSeconds(expiresAt),
+      jti: uuidv7(),
+      sid: sessionId,
+      auth_time: epochSeconds(authenticatedAt),
+    };
+    return this.jwt.sign(claims, {
+      privateKey: privateKey as never,
+      algorithm: ALGORITHM,
+      header: { alg: ALGORITHM, typ: TYPE, kid },
+    });
+  }
+
+  /**
+   * The claims of a token that is ours, for us, and in its time. Synchronous but for an unknown kid: WebCrypto would share
+   * libuv's threads with everything else, and checks would wait for them.
+   *
+   * Requirements: RFC 9068 section 4, RFC 8725 sections 3.1 to 3.11, ASVS 9.1 and 9.2.
+   *
+   * @throws InvalidToken with a `detail` for the log; Unavailable is the caller's to expect when the key must be looked up.
+   */
+  async verify(token: string): Promise<AccessTokenClaims> {
+    const claims = await this.authenticate(token);
+    if (claims.exp <= epochSeconds(this.clock.now())) throw new InvalidToken('expired');
+    return claims;
+  }
+
+  /** Like `verify`, for a token that may have expired: enough to end its session, never to enter. */
+  async authenticate(token: string): Promise<AccessTokenClaims> {
+    const remembered = this.verified.get(token);
+    if (remembered && this.keys.isKnown(remembered.kid)) return remembered.claims;
+
+    if (token.length > MAX_TOKEN_OCTETS || !COMPACT_JWS.test(token)) throw new InvalidToken('not_a_token');
+    const parts = token.split('.').map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
+    if (parts.some(({ part, bytes }) => bytes.toString('base64url') !== part)) throw new InvalidToken('not_canonical');
+    const header = parseJson(parts[0]?.bytes) as Record<string, unknown>;
+    if (Object.keys(header).sort().join() !== 'alg,kid,typ') throw new InvalidToken('header_members');
+    if (header['alg'] !== ALGORITHM) throw new InvalidToken('algorithm');
+    if (header['typ'] !== TYPE) throw new InvalidToken('type');
+    if (typeof header['kid'] !== 'string' || !KID.test(header['kid'])) throw new InvalidToken('kid');
+    const publicKey = await this.keys.publicKey(header['kid']);
+    if (!publicKey) throw new InvalidToken('unknown_kid');
+
+    let claims: AccessTokenClaims;
+    try {
+      claims = this.jwt.verify<AccessTokenClaims>(token, {
+        publicKey: publicKey as never,
+        algorithms: [ALGORITHM],
+        issuer: this.config.issuer,
+        audience: this.config.audience,
+        ignoreExpiration: true, // ours to check, at every use and not only at the first
+        clockTimestamp: epochSeconds(this.clock.now()),
+        clockTolerance: CLOCK_SKEW_SECONDS,
+      });
+    } catch {
+      throw new InvalidToken('signature_or_claims');
+    }
+    this.checkClaims(claims);
+    this.verified.set(token, { kid: header['kid'], claims });
+    return claims;
+  }
+
+  private checkClaims(claims: AccessTokenClaims): void {
+    const missing =
+      STRINGS.some((name) => typeof claims[name] !== 'string') ||
+      TIMES.some((name) => !Number.isSafeInteger(claims[name]));
+    if (missing) throw new InvalidToken('claims_missing');
+    if (claims.iat > epochSeconds(this.clock.now()) + CLOCK_SKEW_SECONDS)
+      throw new InvalidToken('issued_in_the_future');
+    if (claims.exp - claims.iat > MAX_LIFE_SECONDS) throw new InvalidToken('lives_too_long');
+  }
+}
+
+function parseJson(bytes: Buffer | undefined): unknown {
+  try {
+    return Object(JSON.parse(bytes?.toString('utf8') ?? ''));
+  } catch {
+    throw new InvalidToken('header_not_json');
+  }
+}

@@ -1,0 +1,72 @@
+import { Injectable } from '@nestjs/common';
+import DataLoader from 'dataloader';
+import { Unavailable } from '../common/domain-error.js';
+import { RevocationRepository } from './revocation.repository.js';
+
+const MAX_BATCH = 500;
+const LOOKUP_TIMEOUT_MS = 3_000;
+const RETRY_AFTER_SECONDS = 1;
+
+/**
+ * Asks the revocation table, for every request, about that request's session: no answer is remembered. Requests that
+ * are waiting at the same time travel in one query; while one query is under way the next is collected, so that a
+ * request never joins a query that started before the request arrived.
+ */
+@Injectable()
+export class RevocationLookup {
+  private readonly loader: DataLoader<string, boolean>;
+  private readonly waiting: (() => void)[] = [];
+  private inFlight = false;
+
+  constructor(private readonly revocations: RevocationRepository) {
+    this.loader = new DataLoader((sessionIds) => this.ask(sessionIds), {
+      cache: false,
+      maxBatchSize: MAX_BATCH,
+      batchScheduleFn: (dispatch) => {
+        this.waiting.push(dispatch);
+        if (!this.inFlight) setImmediate(() => this.next());
+      },
+    });
+  }
+
+  /**
+   * Whether the session is revoked, as of a moment after this call.
+   *
+   * @throws Unavailable when the database does not answer in time: never a yes and never a no.
+   */
+  isRevoked(sessionId: string): Promise<boolean> {
+    return this.loader.load(sessionId);
+  }
+
+  private next(): void {
+    if (this.inFlight) return;
+    const dispatch = this.waiting.shift();
+    if (!dispatch) return;
+    this.inFlight = true;
+    dispatch();
+  }
+
+  private async ask(sessionIds: readonly string[]): Promise<boolean[]> {
+    try {
+      const revoked = await withinTime(this.revocations.findRevoked('sid', sessionIds), LOOKUP_TIMEOUT_MS);
+      return sessionIds.map((id) => revoked.has(id));
+    } catch (error) {
+      throw new Unavailable('revocation_lookup', RETRY_AFTER_SECONDS, error);
+    } finally {
+      this.inFlight = false;
+      this.next();
+    }
+  }
+}
+
+async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,50 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import type { EntityManager, Repository } from 'typeorm';
+import { Revocation, type RevocationKind } from './revocation.entity.js';
+
+@Injectable()
+export class RevocationRepository {
+  constructor(@InjectRepository(Revocation) private readonly rows: Repository<Revocation>) {}
+
+  /** Revokes; a value that is revoked already stays as it is. In force for everybody once the transaction commits. */
+  async add(revocations: Omit<Revocation, 'seq'>[], transaction: EntityManager): Promise<void> {
+    if (revocations.length === 0) return;
+    await transaction
+      .createQueryBuilder()
+      .insert()
+      .into(Revocation)
+      .values(revocations)
+      .orIgnore()
+      .updateEntity(false)
+      .execute();
+  }
+
+  /** Those of `values` that are revoked. One query on the unique index, however many values. */
+  async findRevoked(kind: RevocationKind, values: readonly string[]): Promise<Set<string>> {
+    const found = await this.rows
+      .createQueryBuilder('revocation')
+      .select('revocation.value', 'value')
+      .where('revocation.kind = :kind AND revocation.value IN (:...values)', { kind, values: [...new Set(values)] })
+      .getRawMany<{ value: string }>();
+    return new Set(found.map(({ value }) => value));
+  }
+
+  /**
+   * Deletes up to `limit` rows that expired before `before`.
+   *
+   * @returns how many.
+   */
+  async purge(before: Date, limit: number): Promise<number> {
+    // Read, then delete by key: a DELETE with LIMIT is not SQLite's, and a range DELETE locks gaps that inserts need.
+    const dead = await this.rows
+      .createQueryBuilder('revocation')
+      .select('revocation.seq', 'seq')
+      .where('revocation.expiresAt < :before', { before })
+      .limit(limit)
+      .getRawMany<{ seq: number | string }>();
+    if (dead.length === 0) return 0;
+    const { affected } = await this.rows.delete(dead.map(({ seq }) => seq) as number[]);
+    return affected ?? dead.length;
+  }
+}

@@ -1,0 +1,39 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** One key pair and the instants of its life; see the migration for what each means. */
+@Entity('signing_keys')
+export class SigningKey {
+  /** RFC 7638 thumbprint of the public key. */
+  @PrimaryColumn('varchar')
+  kid!: string;
+
+  /** 1 for the first key, then counting up; unique, so that the database decides who makes the next. */
+  @Column('bigint')
+  number!: number;
+
+  @Column('varchar')
+  algorithm!: string;
+
+  /** RFC 7517, as JSON. */
+  @Column('varchar', { name: 'public_jwk' })
+  publicJwk!: string;
+
+  /** PKCS #8 PEM, sealed under the master key with the kid as context. */
+  @Column('varchar', { name: 'private_key' })
+  privateKey!: string;
+
+  @Column('datetime', { name: 'created_at', precision: 3 })
+  createdAt!: Date;
+
+  @Column('datetime', { name: 'activates_at', precision: 3 })
+  activatesAt!: Date;
+
+  @Column('datetime', { name: 'retires_at', precision: 3, nullable: true })
+  retiresAt!: Date | null;
+
+  @Column('datetime', { name: 'expires_at', precision: 3, nullable: true })
+  expiresAt!: Date | null;
+
+  @Column('datetime', { name: 'revoked_at', precision: 3, nullable: true })
+  revokedAt!: Date | null;
+}

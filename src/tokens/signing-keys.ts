@@ -1,0 +1,154 @@
+import { Injectable } from '@nestjs/common';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type JsonWebKey,
+  type KeyObject,
+} from 'node:crypto';
+import { Clock } from '../common/clock.js';
+import { MasterKeys } from '../common/master-keys.js';
+import type { SigningKey } from './signing-key.entity.js';
+import { SigningKeyRepository } from './signing-key.repository.js';
+
+export const ALGORITHM = 'ES256';
+
+/** How old the keys in memory may be, in milliseconds. */
+const MAX_AGE_MS = 60_000;
+/** An unknown kid makes us look again at most this often: forged kids are free, database queries are not. */
+const COOLDOWN_MS = 1_000;
+
+/** A public key as the JWKS shows it (RFC 7517, section 4). */
+export interface PublicJwk {
+  kty: 'EC';
+  crv: 'P-256';
+  x: string;
+  y: string;
+  kid: string;
+  alg: typeof ALGORITHM;
+  use: 'sig';
+}
+
+interface KeyRing {
+  loadedAt: number;
+  byKid: Map<string, { row: SigningKey; publicKey: KeyObject; jwk: PublicJwk }>;
+}
+
+/**
+ * The signing keys of all instances: they live in the database, private half sealed under the master key. The first
+ * instance that needs one makes it.
+ */
+@Injectable()
+export class SigningKeys {
+  private ring: KeyRing | undefined;
+  private loading: Promise<KeyRing> | undefined;
+  private readonly privateKeys = new Map<string, KeyObject>();
+
+  constructor(
+    private readonly rows: SigningKeyRepository,
+    private readonly masterKeys: MasterKeys,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * The key to sign with now: the newest that is active.
+   *
+   * @throws Error when the configured master keys do not open it: an operator's mistake, and no reason to make another.
+   */
+  async signingKey(): Promise<{ kid: string; privateKey: KeyObject }> {
+    const ring = await this.fresh();
+    const now = this.clock.now();
+    const active = [...ring.byKid.values()]
+      .filter(({ row }) => row.activatesAt <= now && (row.retiresAt === null || row.retiresAt > now))
+      .at(-1);
+    if (!active) throw new Error('no signing key is active');
+    return { kid: active.row.kid, privateKey: this.open(active.row) };
+  }
+
+  /** The public key of `kid`, or undefined when no published key has it. Looks into the database for a new one. */
+  async publicKey(kid: string): Promise<KeyObject | undefined> {
+    const ring = this.ring ?? (await this.load());
+    const known = ring.byKid.get(kid);
+    if (known) return known.publicKey;
+    if (this.clock.now().getTime() - ring.loadedAt < COOLDOWN_MS) return undefined;
+    return (await this.load()).byKid.get(kid)?.publicKey;
+  }
+
+  /** Whether tokens of this key are still accepted, as far as this instance knows without asking. */
+  isKnown(kid: string): boolean {
+    return this.ring?.byKid.has(kid) ?? false;
+  }
+
+  /** Every published key, for the JWKS. */
+  async published(): Promise<PublicJwk[]> {
+    return [...(await this.fresh()).byKid.values()].map(({ jwk }) => jwk);
+  }
+
+  private async fresh(): Promise<KeyRing> {
+    const age = this.ring ? this.clock.now().getTime() - this.ring.loadedAt : Infinity;
+    if (this.ring && this.ring.byKid.size > 0 && age < MAX_AGE_MS) return this.ring;
+    const ring = await this.load();
+    if (ring.byKid.size > 0) return ring;
+    await this.rows.addUnlessTaken(this.generate(1));
+    return this.load();
+  }
+
+  /** One load at a time, shared by everybody who asks meanwhile. */
+  private load(): Promise<KeyRing> {
+    this.loading ??= this.read().finally(() => (this.loading = undefined));
+    return this.loading;
+  }
+
+  private async read(): Promise<KeyRing> {
+    const now = this.clock.now();
+    const rows = await this.rows.findPublished(now);
+    const byKid: KeyRing['byKid'] = new Map();
+    for (const row of rows) {
+      const jwk = JSON.parse(row.publicJwk) as PublicJwk;
+      byKid.set(row.kid, {
+        row,
+        jwk,
+        publicKey: createPublicKey({ key: jwk as unknown as JsonWebKey, format: 'jwk' }),
+      });
+    }
+    this.ring = { loadedAt: now.getTime(), byKid };
+    return this.ring;
+  }
+
+  private open(row: SigningKey): KeyObject {
+    const known = this.privateKeys.get(row.kid);
+    if (known) return known;
+    const pem = this.masterKeys.open('signing-key-encryption', row.privateKey, row.kid);
+    if (pem === undefined) throw new Error(`no key of MASTER_KEY opens the signing key ${row.kid}`);
+    const privateKey = createPrivateKey(pem);
+    this.privateKeys.set(row.kid, privateKey);
+    return privateKey;
+  }
+
+  private generate(number: number): SigningKey {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { x, y } = publicKey.export({ format: 'jwk' }) as { x: string; y: string };
+    const kid = thumbprint({ crv: 'P-256', kty: 'EC', x, y });
+    const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: ALGORITHM, use: 'sig' };
+    const now = this.clock.now();
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    return {
+      kid,
+      number,
+      algorithm: ALGORITHM,
+      publicJwk: JSON.stringify(jwk),
+      privateKey: this.masterKeys.seal('signing-key-encryption', pem, kid),
+      createdAt: now,
+      activatesAt: now,
+      retiresAt: null,
+      expiresAt: null,
+      revokedAt: null,
+    };
+  }
+}
+
+/** RFC 7638, section 3: SHA-256 over the required members in lexicographic order, without white space, base64url. */
+export function thumbprint({ crv, kty, x, y }: { crv: string; kty: string; x: string; y: string }): string {
+  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
+}

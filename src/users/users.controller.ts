@@ -1,0 +1,42 @@
+import { Controller, Get } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { ApiBearer, ApiProblems } from '../common/openapi.js';
+import { InvalidToken } from '../common/domain-error.js';
+import { CurrentUser, type Principal } from '../common/principal.js';
+import { UserRepository } from './user.repository.js';
+
+class Me {
+  @ApiProperty({ format: 'uuid', example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51' })
+  id!: string;
+
+  @ApiProperty({ format: 'email', example: 'ada@example.com', description: 'As it was typed at sign-up.' })
+  email!: string;
+
+  @ApiProperty({ example: false })
+  email_verified!: boolean;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-22T12:00:00.000Z' })
+  created_at!: string;
+}
+
+@ApiTags('Users')
+@Controller('users')
+export class UsersController {
+  constructor(private readonly users: UserRepository) {}
+
+  @Get('me')
+  @ApiOperation({ summary: 'The account of the caller' })
+  @ApiBearer()
+  @ApiOkResponse({ type: Me })
+  @ApiProblems(401, 503)
+  async me(@CurrentUser() { userId }: Principal): Promise<Me> {
+    const user = await this.users.findById(userId);
+    if (!user) throw new InvalidToken('no_such_user');
+    return {
+      id: user.id,
+      email: user.email,
+      email_verified: user.emailVerified,
+      created_at: user.createdAt.toISOString(),
+    };
+  }
+}
