@@ -1,0 +1,212 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import mysql from 'mysql2/promise';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DataSource } from 'typeorm';
+import { expect, inject } from 'vitest';
+import { createApp } from '../../src/app.setup.js';
+import { Clock } from '../../src/common/clock.js';
+import { createLogger } from '../../src/common/logger.js';
+import { loadConfig, type Environment } from '../../src/config/load-config.js';
+
+/** A database of one test file, empty, and gone when the file is done. */
+export interface EmptyDatabase {
+  /** What goes into DATABASE_URL. */
+  url: string;
+  drop(): Promise<void>;
+}
+
+export async function createDatabase(): Promise<EmptyDatabase> {
+  const server = inject('databaseServer');
+  if (server === '') {
+    const folder = mkdtempSync(join(tmpdir(), 'gatehouse-sqlite-'));
+    return {
+      url: `sqlite:${join(folder, 'test.sqlite')}`,
+      drop: async () => rmSync(folder, { recursive: true, force: true }),
+    };
+  }
+  const name = `gatehouse_test_${randomBytes(6).toString('hex')}`;
+  await onServer(server, `CREATE DATABASE ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => onServer(server, `DROP DATABASE ${name}`) };
+}
+
+async function onServer(server: string, statement: string): Promise<void> {
+  const connection = await mysql.createConnection(server);
+  await connection.query(statement);
+  await connection.end();
+}
+
+/** One answer, its JSON parsed where there is any. */
+export interface Answer<T = any> {
+  status: number;
+  headers: Headers;
+  text: string;
+  body: T;
+}
+
+export interface RequestOptions {
+  token?: string;
+  json?: unknown;
+  /** Sent as it is, instead of `json`. */
+  raw?: string | Uint8Array;
+  headers?: Record<string, string>;
+}
+
+export interface Account {
+  email: string;
+  password: string;
+}
+
+export interface Tokens {
+  access_token: string;
+  token_type: string;
+  expires_in: number;
+  refresh_token: string;
+  refresh_expires_in: number;
+}
+
+/** HTTP against a started server. Remembers every secret that went over it and every error that came back. */
+export class Client {
+  readonly secrets = new Set<string>();
+  readonly errorBodies: string[] = [];
+
+  constructor(readonly origin: string) {}
+
+  async request<T = any>(method: string, path: string, options: RequestOptions = {}): Promise<Answer<T>> {
+    const { token, json, raw, headers = {} } = options;
+    const body = raw ?? (json === undefined ? undefined : JSON.stringify(json));
+    this.remember(json);
+    const response = await fetch(this.origin + path, {
+      method,
+      headers: {
+        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+        ...(json !== undefined && { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: body as BodyInit }),
+      redirect: 'manual',
+    });
+    const text = await response.text();
+    if (response.status >= 400) this.errorBodies.push(text);
+    const isJson = /json/.test(response.headers.get('content-type') ?? '');
+    const answer = { status: response.status, headers: response.headers, text, body: (isJson ? JSON.parse(text) : undefined) as T };
+    this.remember(answer.body);
+    return answer;
+  }
+
+  get = <T = any>(path: string, options?: RequestOptions) => this.request<T>('GET', path, options);
+  post = <T = any>(path: string, json?: unknown, options?: RequestOptions) =>
+    this.request<T>('POST', path, { ...options, ...(json !== undefined && { json }) });
+  delete = <T = any>(path: string, options?: RequestOptions) => this.request<T>('DELETE', path, options);
+
+  private remember(value: unknown): void {
+    for (const name of ['password', 'access_token', 'refresh_token']) {
+      const secret = (value as Record<string, unknown> | null | undefined)?.[name];
+      if (typeof secret === 'string' && secret.length >= 15) this.secrets.add(secret);
+    }
+  }
+
+  /** A new person with an account. The password is nobody else's, so that it can be found where it must not be. */
+  async signUp(account: Partial<Account> = {}): Promise<Account & { id: string }> {
+    const full = newAccount(account);
+    const { status, body, text } = await this.post('/auth/signup', full);
+    expect(status, text).toBe(201);
+    return { ...full, id: body.id };
+  }
+
+  async logIn({ email, password }: Account, options?: RequestOptions): Promise<Tokens> {
+    const { status, body, text } = await this.post<Tokens>('/auth/login', { email, password }, options);
+    expect(status, text).toBe(200);
+    return body;
+  }
+
+  async signUpAndLogIn(): Promise<Tokens> {
+    return this.logIn(await this.signUp());
+  }
+}
+
+export function newAccount(account: Partial<Account> = {}): Account {
+  const unique = randomBytes(6).toString('hex');
+  return { email: `ada.${unique}@example.com`, password: `violet kettle ${unique}`, ...account };
+}
+
+/** A running instance inside the test process, on a port of its own. */
+export class Gatehouse extends Client {
+  private offsetMs = 0;
+
+  constructor(
+    readonly app: NestFastifyApplication,
+    origin: string,
+    readonly env: Environment,
+    readonly logLines: string[],
+    private readonly database: EmptyDatabase | undefined,
+  ) {
+    super(origin);
+    const clock = app.get(Clock);
+    clock.now = () => new Date(Date.now() + this.offsetMs);
+  }
+
+  /** Lets so many seconds pass for this instance. */
+  passSeconds(seconds: number): void {
+    this.offsetMs += seconds * 1000;
+  }
+
+  get dataSource(): DataSource {
+    return this.app.get(DataSource);
+  }
+
+  /** Rows as the driver gives them. */
+  sql<T = any>(statement: string, parameters: unknown[] = []): Promise<T[]> {
+    return this.dataSource.query(statement, parameters);
+  }
+
+  /** Another instance on the same database, with the same secrets. */
+  another(overrides: Environment = {}): Promise<Gatehouse> {
+    return launch({ ...this.env, ...overrides });
+  }
+
+  /** Ends the instance, and fails when a secret of this file stands in a log line or an error body. */
+  async stop(): Promise<void> {
+    await this.app.close();
+    await this.database?.drop();
+    for (const secret of this.secrets) {
+      // JSON escapes nothing in our secrets, so a plain search finds them.
+      const leak = [...this.logLines, ...this.errorBodies].find((line) => line.includes(secret));
+      expect(leak, 'a secret is in a log line or an error body').toBeUndefined();
+    }
+  }
+}
+
+/** A running instance on a database of its own. */
+export async function startGatehouse(overrides: Environment = {}): Promise<Gatehouse> {
+  const database = await createDatabase();
+  return launch({ ...baseEnvironment(database.url), ...overrides }, database);
+}
+
+/** Cheap hashes and no waiting; the floors of production are tested where they are the subject. */
+export function baseEnvironment(databaseUrl: string): Environment {
+  return {
+    NODE_ENV: 'test',
+    DATABASE_URL: databaseUrl,
+    DATABASE_POOL_SIZE: '10',
+    MASTER_KEY: randomBytes(32).toString('base64'),
+    BCRYPT_COST: '4',
+    HASH_CONCURRENCY: '1',
+    PORT: '0',
+    LOG_LEVEL: 'debug',
+  };
+}
+
+async function launch(env: Environment, database?: EmptyDatabase): Promise<Gatehouse> {
+  const config = loadConfig(env);
+  const logLines: string[] = [];
+  const destination = { write: (line: string) => void logLines.push(line) };
+  const app = await createApp(config, createLogger({ level: config.logLevel, isPretty: false, destination }));
+  await app.listen({ host: '127.0.0.1', port: config.port });
+  const { port } = app.getHttpServer().address() as { port: number };
+  return new Gatehouse(app, `http://127.0.0.1:${port}`, env, logLines, database);
+}
