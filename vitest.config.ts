@@ -1,11 +1,29 @@
+import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import { findDatabases } from './test/support/databases.js';
 
 const { databases, missing } = await findDatabases();
 
+// Swagger UI in a browser: on a SQLite database, or against the running server that GATEHOUSE_URL names.
+const chromium = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const hasChromium = existsSync(chromium);
+const hasServer = Boolean(process.env['GATEHOUSE_URL']) || databases.some(({ name }) => name === 'sqlite');
+if (!hasChromium) missing.push(`browser: there is no ${chromium}; CHROMIUM may name another`);
+else if (!hasServer) missing.push('browser: it needs SQLite, or a running server in GATEHOUSE_URL');
+
 // The suite runs once per database; the unit tests and the generated files need none.
 const onDatabase = ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 const generated = 'test/integration/generated-files.test.ts';
+
+const browser = {
+  extends: true as const,
+  test: {
+    name: 'browser',
+    include: ['test/browser/**/*.test.ts'],
+    globalSetup: ['test/support/database-server.ts'],
+    provide: { database: { kind: 'sqlite' as const }, chromium },
+  },
+};
 
 export default defineConfig({
   // As tsconfig.json has it: Nest and TypeORM read the types that decorators leave behind.
@@ -30,6 +48,7 @@ export default defineConfig({
           provide: { database: source },
         },
       })),
+      ...(hasChromium && hasServer ? [browser] : []),
     ],
   },
 });

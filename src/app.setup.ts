@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import { NestLogger } from './common/logger.js';
-import { PROBLEM_SCHEMA } from './common/openapi.js';
+import { completeDocument } from './common/openapi.js';
 import type { Config } from './config/config.js';
 import { addHttpRules, httpServerOptions } from './http.setup.js';
 
@@ -18,16 +18,19 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
     bodyParser: false,
     abortOnError: false,
   });
-  app.useSecurityHeaders({
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: "'none'", frameAncestors: "'none'" } },
-    xFrameOptions: { action: 'deny' },
-  });
-  app.enableShutdownHooks([]);
   if (config.docs === 'on') {
-    SwaggerModule.setup('docs', app, () => describeApi(app, config), {
+    // The page may be open under another name of this host than PUBLIC_URL, and its policy lets it call only its own.
+    const description = () => ({ ...describeApi(app, config), servers: [] });
+    SwaggerModule.setup('docs', app, description, {
       jsonDocumentUrl: 'docs-json',
       customSiteTitle: 'Gatehouse API',
-      swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+      customCss: '.swagger-ui .topbar { display: none }',
+      swaggerOptions: {
+        persistAuthorization: true,
+        displayRequestDuration: true,
+        tryItOutEnabled: true,
+        defaultModelsExpandDepth: 0,
+      },
     });
   }
   await app.init();
@@ -43,14 +46,28 @@ export function describeApi(app: NestFastifyApplication, config: Pick<Config, 'p
       .setTitle('Gatehouse')
       .setDescription(
         'Sign up, log in, log out. Access tokens are JWTs (RFC 9068) that live five minutes and die at once on logout. ' +
-          'Errors are RFC 9457 problems; decide on `code`.',
+          'Errors are RFC 9457 problems; decide on `code`.\n\n' +
+          'To try it here: **sign up**, **log in**, copy the `access_token` of the answer, press **Authorize** and paste ' +
+          'it. A method that an address does not take is answered with 405 and `Allow`.',
       )
       .setVersion(version)
       .addServer(config.publicUrl)
-      .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, 'bearer')
+      .addTag('Auth', 'Sign up, log in, refresh, log out')
+      .addTag('Users', 'The account')
+      .addTag('Integration', 'For services that accept our tokens')
+      .addTag('Operation', 'For load balancers and orchestrators')
+      .addBearerAuth(
+        {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'The `access_token` that login and refresh answer with, without `Bearer` before it.',
+        },
+        'bearer',
+      )
       .build(),
+    // Names for generated clients, so they must be unique; a route whose method is not says `operationId` itself.
+    { operationIdFactory: (_controller, method) => method },
   );
-  document.components = { ...document.components };
-  document.components.schemas = { ...document.components.schemas, Problem: PROBLEM_SCHEMA as never };
-  return document;
+  return completeDocument(document);
 }

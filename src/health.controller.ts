@@ -21,14 +21,14 @@ export class HealthController {
 
   @Get('live')
   @ApiOperation({ summary: 'Whether the process answers' })
-  @ApiOkResponse({ type: Health })
+  @ApiOkResponse({ type: Health, description: 'It does.' })
   live(): Health {
     return { status: 'ok' };
   }
 
   @Get('ready')
   @ApiOperation({ summary: 'Whether the database answers and no migration is pending' })
-  @ApiOkResponse({ type: Health })
+  @ApiOkResponse({ type: Health, description: 'Ready for traffic.' })
   @ApiResponse({ status: 503, type: Health, description: 'Not ready; the log says why.' })
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<Health> {
     const isReady = await Promise.race([

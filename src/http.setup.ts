@@ -1,10 +1,10 @@
-import { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
+import { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { v7 as uuidv7, validate as isUuid } from 'uuid';
 import { MalformedRequest, MethodNotAllowed, Unavailable, UnsupportedMediaType } from './common/domain-error.js';
 import { parseJsonObject } from './common/json-body.js';
-import { toProblem } from './common/problem.filter.js';
+import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
@@ -12,6 +12,17 @@ const HEADER_LIMIT_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 5_000;
+
+/** On every answer, also on those that never become a request (ASVS 3.4; OWASP REST Security Cheat Sheet, "Security Headers"). */
+const SECURITY_HEADERS = {
+  'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'X-Frame-Options': 'DENY',
+  'Content-Security-Policy': "default-src 'none';frame-ancestors 'none'",
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
 
 /** Swagger UI brings its own scripts and inline styles; nothing else of ours is a page. */
 const DOCS_POLICY =
@@ -36,12 +47,14 @@ export function httpServerOptions(config: Config, logger: Logger) {
     return503OnClosing: false, // ours says the same as a problem, see below
     routerOptions: { maxParamLength: HEADER_LIMIT_BYTES },
     clientErrorHandler: refuseUnreadable,
+    frameworkErrors: refuseUnroutable,
   };
 }
 
 /** What holds for every request, before and around Nest. Call it before the routes are registered. */
 export function addHttpRules(fastify: FastifyInstance): void {
   const routes: { matches: RegExp; method: string }[] = [];
+  const connections = trackConnections(fastify.server);
   let isClosing = false;
 
   fastify.addHook('onRoute', ({ method, url }) => {
@@ -53,7 +66,7 @@ export function addHttpRules(fastify: FastifyInstance): void {
   });
 
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.header('X-Request-Id', request.id);
+    reply.headers({ ...SECURITY_HEADERS, 'X-Request-Id': request.id });
     if (isClosing) {
       reply.header('Connection', 'close');
       return done(new Unavailable('shutting_down', 1));
@@ -71,10 +84,13 @@ export function addHttpRules(fastify: FastifyInstance): void {
 
   fastify.addHook('preClose', (done) => {
     isClosing = true;
+    connections.endUnused();
     done();
   });
 
   fastify.addHook('onSend', (request, reply, payload, done) => {
+    // Accepted before we began to stop; the client would wait on this connection, and we for the client.
+    if (isClosing) reply.header('Connection', 'close');
     const isDocs = /^\/docs(?:[/?-]|$)/.test(request.url);
     if (isDocs && reply.statusCode < 400) reply.header('Content-Security-Policy', DOCS_POLICY);
     // Tokens and personal data are in nearly every answer; what may be cached says so itself.
@@ -106,6 +122,35 @@ export function addHttpRules(fastify: FastifyInstance): void {
   });
 }
 
+/**
+ * Node's close() waits for every connection that has not sent a whole request yet (a browser's preconnect, half a header),
+ * and stops the time-outs that would end it: one silent client could hold a stopping process for as long as it is let.
+ */
+function trackConnections(server: FastifyInstance['server']): { endUnused: () => void } {
+  const unanswered = new Map<Socket, number>();
+  let isClosing = false;
+  const count = (socket: Socket, change: 1 | -1) => {
+    const requests = unanswered.get(socket);
+    if (requests === undefined) return; // closed meanwhile
+    unanswered.set(socket, requests + change);
+  };
+  server.on('connection', (socket) => {
+    if (isClosing) return void socket.destroy();
+    unanswered.set(socket, 0);
+    socket.once('close', () => unanswered.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    count(socket, 1);
+    response.once('close', () => count(socket, -1));
+  });
+  return {
+    endUnused: () => {
+      isClosing = true;
+      for (const [socket, requests] of unanswered) if (requests === 0) socket.destroy();
+    },
+  };
+}
+
 function refuseOtherEncodings({ headers }: FastifyRequest): void {
   const parameters = (headers['content-type'] ?? '')
     .split(';')
@@ -119,6 +164,15 @@ function refuseOtherEncodings({ headers }: FastifyRequest): void {
 /** Node joins or drops repeated headers; only the raw list shows that there were two. */
 function countHeader({ raw }: FastifyRequest, name: string): number {
   return raw.rawHeaders.filter((header, index) => index % 2 === 0 && header.toLowerCase() === name).length;
+}
+
+/** An address that cannot be decoded: no route, so no hook has run. */
+function refuseUnroutable(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers({ ...SECURITY_HEADERS, 'X-Request-Id': request.id, 'Cache-Control': 'no-store' });
+  const refusal = new MalformedRequest('malformed_request', 'The request cannot be read.', {
+    detail: error.code ?? 'url',
+  });
+  sendProblem(refusal, request, reply);
 }
 
 /** What Node's HTTP parser refuses never becomes a request: answered on the socket, as a problem like everything else. */
@@ -140,11 +194,7 @@ function refuseUnreadable(this: FastifyInstance, error: Error & { code?: string 
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${problem.request_id}`,
       'Cache-Control: no-store',
-      'X-Content-Type-Options: nosniff',
-      'Strict-Transport-Security: max-age=31536000; includeSubDomains',
-      "Content-Security-Policy: default-src 'none';frame-ancestors 'none'",
-      'Referrer-Policy: no-referrer',
-      'X-Frame-Options: DENY',
+      ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
       'Connection: close',
       '',
       body,

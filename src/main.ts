@@ -4,6 +4,7 @@ import { createApp } from './app.setup.js';
 import { createLogger } from './common/logger.js';
 import { InvalidConfig, loadConfig } from './config/load-config.js';
 import { loadEnvFile } from './config/env-file.js';
+import { DatabaseRefuses } from './database/data-source.js';
 
 /** Accepted requests may take this long to finish before the process ends anyway. */
 const DRAIN_TIMEOUT_MS = 20_000;
@@ -50,10 +51,17 @@ ${hasDocs ? `Swagger UI:  ${address}/docs\n` : ''}Try it:
 `);
 }
 
+/** In words for the operator. A driver's message may quote an address with its password; its code does not. */
+function describe(error: unknown): string {
+  if (error instanceof InvalidConfig) return error.message;
+  const { code, name, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  let reason = code ?? `${name}: ${message}`;
+  if (error instanceof DatabaseRefuses) reason = message;
+  if (code === 'EADDRINUSE') reason = `port ${port} of ${address} is in use by another process (${code})`;
+  return `Gatehouse could not start: ${reason}`;
+}
+
 main().catch((error: unknown) => {
-  const isExpected = error instanceof InvalidConfig;
-  const { code, name, message } = error as Error & { code?: string };
-  // A driver's message may quote an address with its password; its code does not.
-  console.error(isExpected ? message : `Gatehouse could not start: ${code ?? name}${code ? '' : `: ${message}`}`);
+  console.error(describe(error));
   process.exit(1);
 });

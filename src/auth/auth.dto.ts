@@ -5,7 +5,7 @@ import type { TokenPair } from './session.service.js';
 
 const EMAIL = { format: 'email', example: 'ada@example.com', maxLength: 254 };
 const PASSWORD = { format: 'password', example: 'violet kettle gravel', maxLength: 128 };
-const REFRESH_TOKEN = {
+export const REFRESH_TOKEN = {
   description: 'Opaque. Replaced at every refresh.',
   example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51.0.Vb3X0Z2mJ6cWm0r0m8jX5w2o5bq1m7c3Qe4t9yUoPlk',
 };
@@ -36,7 +36,7 @@ export class LoginBody {
 }
 
 export class RefreshBody {
-  @ApiProperty(REFRESH_TOKEN)
+  @ApiProperty({ ...REFRESH_TOKEN, description: 'The newest one: of the login, or of the last refresh.' })
   @IsDefined()
   @IsString()
   refresh_token!: string;
@@ -68,7 +68,10 @@ export class SignupAnswer {
 }
 
 export class TokenAnswer {
-  @ApiProperty({ description: 'JWT (RFC 9068). Send it as `Authorization: Bearer …`.' })
+  @ApiProperty({
+    example: 'eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJ….…',
+    description: 'JWT (RFC 9068). Send it as `Authorization: Bearer …`.',
+  })
   access_token!: string;
 
   @ApiProperty({ enum: ['Bearer'] })

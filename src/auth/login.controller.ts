@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { ApiProblem, ApiProblems } from '../common/openapi.js';
+import { ApiProblem, ApiProblems, NO_STORE } from '../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
 import { LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
 import { LoginGuard } from './login.guard.js';
@@ -22,7 +22,7 @@ export class LoginController {
   @Post('login')
   @HttpCode(200)
   @ApiOperation({ summary: 'Log in: opens a session' })
-  @ApiOkResponse({ type: TokenAnswer })
+  @ApiOkResponse({ type: TokenAnswer, description: 'A session is open.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_credentials', 'The e-mail address or the password is wrong.')
   @ApiProblems(400, 413, 415, 422, 503)
   async login(
@@ -42,7 +42,7 @@ export class LoginController {
     description:
       'A retry within the leeway (10 s by default) gets the same successor. A token that was replaced earlier ends the session.',
   })
-  @ApiOkResponse({ type: TokenAnswer })
+  @ApiOkResponse({ type: TokenAnswer, description: 'Use these from now on.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_refresh_token', 'The refresh token is expired, used, ended or not ours. Log in again.')
   @ApiProblems(400, 413, 415, 422, 503)
   async refresh(@Body() body: RefreshBody): Promise<TokenAnswer> {

@@ -1,10 +1,10 @@
 import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
-import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { ApiBearer, ApiProblems } from '../common/openapi.js';
+import { ApiBearer, ApiProblem, ApiProblems } from '../common/openapi.js';
 import { CurrentUser, Public, type Principal } from '../common/principal.js';
 import { bearerToken } from '../tokens/bearer.guard.js';
-import { LogoutBody, NoBody } from './auth.dto.js';
+import { LogoutBody, NoBody, REFRESH_TOKEN } from './auth.dto.js';
 import { LogoutService } from './logout.service.js';
 import { SessionService } from './session.service.js';
 
@@ -24,10 +24,25 @@ export class LogoutController {
   @ApiOperation({
     summary: 'Log out: end this session, everywhere, at once',
     description:
-      'With the bearer token, or with the refresh token in the body. Works with an expired or revoked token too.',
+      'With the bearer token, or with the refresh token in the body; the bearer token wins. Works with an expired or ' +
+      'revoked token too: a second logout has the same answer.',
+  })
+  @ApiBody({
+    type: LogoutBody,
+    required: false,
+    examples: {
+      bearer: { summary: 'With the bearer token', value: {} },
+      refresh_token: {
+        summary: 'With the refresh token, when the bearer token is lost',
+        value: { refresh_token: REFRESH_TOKEN.example },
+      },
+    },
   })
   @ApiNoContentResponse({ description: 'The session has ended. Its tokens are refused by every instance.' })
-  @ApiProblems(400, 401, 413, 415, 422, 503)
+  @ApiProblem(401, 'invalid_token', 'The access token is missing, expired, revoked or not valid here.', {
+    note: 'Here only when it is missing or was never ours; for the body, `invalid_refresh_token`.',
+  })
+  @ApiProblems(400, 413, 415, 422, 503)
   async logout(@Req() request: FastifyRequest, @Body() { refresh_token }: LogoutBody): Promise<void> {
     const byBody = request.headers.authorization === undefined && refresh_token !== undefined;
     await (byBody ? this.logouts.byRefreshToken(refresh_token) : this.logouts.byAccessToken(bearerToken(request)));

@@ -49,7 +49,12 @@ export class PurgeService implements OnApplicationBootstrap, BeforeApplicationSh
   private schedule(): void {
     if (this.isStopping) return;
     // Jitter, so that instances started together do not meet every time.
-    this.timer = setTimeout(() => (this.running = this.round()), INTERVAL_MS * (0.8 + 0.4 * Math.random()));
+    this.timer = setTimeout(
+      () => {
+        this.running = this.round();
+      },
+      INTERVAL_MS * (0.8 + 0.4 * Math.random()),
+    );
     this.timer.unref();
   }
 

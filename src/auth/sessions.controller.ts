@@ -40,8 +40,8 @@ export class SessionsController {
   constructor(private readonly sessions: SessionService) {}
 
   @Get()
-  @ApiOperation({ summary: 'The live sessions of the caller, newest first' })
-  @ApiOkResponse({ type: SessionList })
+  @ApiOperation({ operationId: 'listSessions', summary: 'The live sessions of the caller, newest first' })
+  @ApiOkResponse({ type: SessionList, description: 'At least the session of the token.' })
   @ApiProblems(401, 503)
   async list(@CurrentUser() principal: Principal): Promise<SessionList> {
     const sessions = await this.sessions.list(principal);
@@ -60,10 +60,10 @@ export class SessionsController {
 
   @Delete(':id')
   @HttpCode(204)
-  @ApiOperation({ summary: 'End one session of the caller' })
-  @ApiParam({ name: 'id', format: 'uuid', description: 'From the list.' })
+  @ApiOperation({ operationId: 'endSession', summary: 'End one session of the caller' })
+  @ApiParam({ name: 'id', format: 'uuid', description: 'From the list of sessions.' })
   @ApiNoContentResponse({ description: 'The session has ended. Its tokens are refused by every instance.' })
-  @ApiProblems(401, 404, 503)
+  @ApiProblems(400, 401, 404, 413, 415, 422, 503)
   async end(@Param('id') id: string, @CurrentUser() principal: Principal, @Body() _: NoBody): Promise<void> {
     await this.sessions.endOwn(id, principal);
   }

@@ -24,7 +24,7 @@ export class BodyPipe extends ValidationPipe {
       transform: true,
       whitelist: true,
       forbidNonWhitelisted: true,
-      forbidUnknownValues: true,
+      forbidUnknownValues: false, // NoBody has no fields to know; `whitelist` refuses all the same
       stopAtFirstError: true,
       validationError: { target: false, value: false },
       exceptionFactory: (errors) => new InvalidFields(toFieldErrors(errors)),

@@ -48,7 +48,7 @@ export function createLogger({ level, isPretty, destination }: LoggerSettings): 
       errorKey: 'not-used',
       hooks: {
         logMethod([first, ...rest], write) {
-          const line = first as unknown;
+          const line = first;
           if (line instanceof Error)
             return write.apply(this, [{ err: line }, ...rest] as unknown as Parameters<typeof write>);
           return write.apply(this, [first, ...rest] as Parameters<typeof write>);
@@ -104,6 +104,6 @@ export class NestLogger implements LoggerService {
     const context = { context: rest.at(-1) };
     if (message instanceof Error) this.logger[level]({ ...context, err: message });
     else if (typeof message === 'object') this.logger[level]({ ...context, ...message });
-    else this.logger[level](context, String(message));
+    else this.logger[level](context, typeof message === 'string' ? message : typeof message);
   }
 }

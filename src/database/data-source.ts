@@ -16,6 +16,17 @@ const SESSION_SETTINGS = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
 ];
 
+/** What no waiting mends: whoever waits a minute for it looks like a service that starts slowly. */
+const REFUSALS = new Set(['ER_ACCESS_DENIED_ERROR', 'ER_ACCESS_DENIED_NO_PASSWORD_ERROR']);
+
+/** The database is there and does not let us in. Says so without the address, which has the password in it. */
+export class DatabaseRefuses extends Error {
+  constructor(code: string) {
+    super(`the database refuses the user or the password of DATABASE_URL (${code})`);
+    this.name = 'DatabaseRefuses';
+  }
+}
+
 export interface DataSourceSettings {
   entities?: DataSourceOptions['entities'];
   /** Longest wait for one answer, in milliseconds; 0 for none. A migration may take its time, a request may not. */
@@ -68,7 +79,7 @@ export function createDataSource(
  * minute in all. Orchestrators without start order need this even where compose waits for health.
  *
  * @param onFailure told the driver's error code of each failed try, and the wait before the next, in milliseconds.
- * @throws the last error.
+ * @throws DatabaseRefuses at once when the credentials are wrong; otherwise the last error.
  */
 export async function connect(
   dataSource: DataSource,
@@ -79,9 +90,11 @@ export async function connect(
     try {
       return await dataSource.initialize();
     } catch (error) {
+      const { code = 'unknown' } = error as { code?: string };
+      if (REFUSALS.has(code)) throw new DatabaseRefuses(code);
       if (attempt >= attempts) throw error;
       const waitMs = Math.min(250 * 2 ** (attempt - 1), 5_000);
-      onFailure((error as { code?: string }).code ?? 'unknown', waitMs);
+      onFailure(code, waitMs);
       await sleep(waitMs);
     }
   }

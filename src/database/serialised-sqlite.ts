@@ -12,9 +12,9 @@ export function serialiseSqlite(dataSource: DataSource): DataSource {
   const takeTurn = turns();
 
   driver.createQueryRunner = (mode) => {
-    driver.queryRunner = undefined as never; // else the driver hands out the one it made before
+    driver.queryRunner = undefined; // else the driver hands out the one it made before
     const runner = createShared(mode);
-    driver.queryRunner = undefined as never;
+    driver.queryRunner = undefined;
     let endTurn: (() => void) | undefined;
 
     const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>;

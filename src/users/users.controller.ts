@@ -27,7 +27,7 @@ export class UsersController {
   @Get('me')
   @ApiOperation({ summary: 'The account of the caller' })
   @ApiBearer()
-  @ApiOkResponse({ type: Me })
+  @ApiOkResponse({ type: Me, description: 'The account.' })
   @ApiProblems(401, 503)
   async me(@CurrentUser() { userId }: Principal): Promise<Me> {
     const user = await this.users.findById(userId);

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RevocationRepository } from '../../src/tokens/revocation.repository.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;
@@ -7,16 +8,168 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
+const meStatus = async (token: string) => (await gatehouse.get('/users/me', { token })).status;
+const logOut = (token?: string, json?: unknown) =>
+  gatehouse.post('/auth/logout', json, token === undefined ? {} : { token });
+const refreshStatus = async (refresh_token: string) =>
+  (await gatehouse.post('/auth/refresh', { refresh_token })).status;
+
 test('sign up, log in, use the token, log out: the token is dead at once', async () => {
-  const { access_token: token, refresh_token } = await gatehouse.signUpAndLogIn();
-  expect((await gatehouse.get('/users/me', { token })).status).toBe(200);
+  const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+  expect(await meStatus(access_token)).toBe(200);
+  const { status, text } = await logOut(access_token);
+  expect([status, text]).toEqual([204, '']);
+  expect(await meStatus(access_token)).toBe(401);
+  expect(await refreshStatus(refresh_token)).toBe(401);
+});
 
-  expect((await gatehouse.post('/auth/logout', undefined, { token })).status).toBe(204);
+test('every access token of the session dies, no other session does', async () => {
+  const account = await gatehouse.signUp();
+  const [here, there] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
+  const refreshed = (await gatehouse.post('/auth/refresh', { refresh_token: here.refresh_token })).body;
+  await logOut(refreshed.access_token);
+  expect(await meStatus(here.access_token)).toBe(401);
+  expect(await meStatus(refreshed.access_token)).toBe(401);
+  expect(await meStatus(there.access_token)).toBe(200);
+  expect(await refreshStatus(there.refresh_token)).toBe(200);
+});
 
-  const refused = await gatehouse.get('/users/me', { token });
-  expect(refused.status).toBe(401);
-  expect(refused.body.code).toBe('invalid_token');
-  const refresh = await gatehouse.post('/auth/refresh', { refresh_token });
-  expect(refresh.status).toBe(401);
-  expect(refresh.body.code).toBe('invalid_refresh_token');
+describe('is idempotent: 204', () => {
+  test('again, with the same tokens', async () => {
+    const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+    expect((await logOut(access_token)).status).toBe(204);
+    expect((await logOut(access_token)).status).toBe(204);
+    expect((await logOut(undefined, { refresh_token })).status).toBe(204);
+  });
+
+  test('with an access token that has expired', async () => {
+    const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+    gatehouse.passSeconds(301);
+    expect(await meStatus(access_token)).toBe(401);
+    expect((await logOut(access_token)).status).toBe(204);
+    expect(await refreshStatus(refresh_token)).toBe(401);
+    gatehouse.passSeconds(-301);
+  });
+
+  test('with the refresh token in the body, of an older generation too', async () => {
+    const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+    await refreshStatus(refresh_token);
+    expect((await logOut(undefined, { refresh_token })).status).toBe(204);
+    expect(await meStatus(access_token)).toBe(401);
+  });
+
+  test('with a JSON content type and an empty body, as many clients send it', async () => {
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    const headers = { 'Content-Type': 'application/json' };
+    expect((await gatehouse.request('POST', '/auth/logout', { token, headers })).status).toBe(204);
+  });
+
+  test('30 at once', async () => {
+    const { access_token } = await gatehouse.signUpAndLogIn();
+    const answers = await Promise.all(Array.from({ length: 30 }, () => logOut(access_token)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([204]));
+    const sid = JSON.parse(Buffer.from(access_token.split('.')[1] as string, 'base64url').toString()).sid;
+    expect(await gatehouse.sql('SELECT * FROM revocations WHERE value = ?', [sid])).toHaveLength(1);
+  });
+});
+
+describe('401 for anything else', () => {
+  test('nothing', async () => {
+    const { status, headers } = await logOut();
+    expect(status).toBe(401);
+    expect(headers.get('www-authenticate')).toBe('Bearer realm="gatehouse"');
+  });
+
+  test('a forged access token', async () => {
+    const { access_token } = await gatehouse.signUpAndLogIn();
+    expect((await logOut(`${access_token.slice(0, -4)}AAAA`)).status).toBe(401);
+    expect(await meStatus(access_token)).toBe(200);
+  });
+
+  test('a forged refresh token', async () => {
+    const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+    expect((await logOut(undefined, { refresh_token: `${refresh_token.slice(0, -4)}AAAA` })).status).toBe(401);
+    expect(await meStatus(access_token)).toBe(200);
+  });
+
+  test('a body with an unknown field is a 422', async () => {
+    const { access_token } = await gatehouse.signUpAndLogIn();
+    expect((await logOut(access_token, { everywhere: true })).status).toBe(422);
+    expect(await meStatus(access_token)).toBe(200);
+  });
+});
+
+describe('logout-all', () => {
+  test('ends every session of the user and nobody else’s', async () => {
+    const account = await gatehouse.signUp();
+    const mine = [await gatehouse.logIn(account), await gatehouse.logIn(account), await gatehouse.logIn(account)];
+    const other = await gatehouse.signUpAndLogIn();
+    const { status } = await gatehouse.post('/auth/logout-all', undefined, { token: mine[0]!.access_token });
+    expect(status).toBe(204);
+    for (const { access_token, refresh_token } of mine) {
+      expect(await meStatus(access_token)).toBe(401);
+      expect(await refreshStatus(refresh_token)).toBe(401);
+    }
+    expect(await meStatus(other.access_token)).toBe(200);
+  });
+
+  test('takes no body: a field in one is refused', async () => {
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    expect((await gatehouse.post('/auth/logout-all', { everyone: true }, { token })).status).toBe(422);
+    expect(await meStatus(token)).toBe(200);
+    expect((await gatehouse.post('/auth/logout-all', {}, { token })).status).toBe(204);
+  });
+
+  test('needs a token that is alive', async () => {
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    await logOut(token);
+    expect((await gatehouse.post('/auth/logout-all', undefined, { token })).status).toBe(401);
+    expect((await gatehouse.post('/auth/logout-all')).status).toBe(401);
+  });
+});
+
+describe('races', () => {
+  test('logout against refreshes of the same session: whatever comes out is dead', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+      const [refreshes] = await Promise.all([
+        Promise.all(Array.from({ length: 5 }, () => gatehouse.post('/auth/refresh', { refresh_token }))),
+        logOut(access_token),
+      ]);
+      for (const { status, body } of refreshes) {
+        if (status !== 200) continue;
+        expect(await meStatus(body.access_token)).toBe(401);
+        expect(await refreshStatus(body.refresh_token)).toBe(401);
+      }
+    }
+  });
+
+  test('a revocation lives as long as the last access token it concerns', async () => {
+    const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
+    gatehouse.passSeconds(100);
+    const refreshed = (await gatehouse.post('/auth/refresh', { refresh_token })).body.access_token;
+    await logOut(access_token);
+    gatehouse.passSeconds(-100);
+    const claims = JSON.parse(Buffer.from(refreshed.split('.')[1], 'base64url').toString());
+    const rows = await gatehouse.dataSource.getRepository('Revocation').findBy({ value: claims.sid });
+    expect(Math.floor((rows[0] as { expiresAt: Date }).expiresAt.getTime() / 1000)).toBe(claims.exp);
+  });
+});
+
+describe('when the revocation table cannot be asked', () => {
+  test('the answer is 503, never yes and never no', async () => {
+    const { access_token } = await gatehouse.signUpAndLogIn();
+    const revocations = gatehouse.app.get(RevocationRepository);
+    const findRevoked = revocations.findRevoked;
+    revocations.findRevoked = () => Promise.reject(new Error('the database is gone'));
+    try {
+      const { status, body, headers } = await gatehouse.get('/users/me', { token: access_token });
+      expect(status).toBe(503);
+      expect(body.code).toBe('unavailable');
+      expect(headers.get('retry-after')).toMatch(/^\d+$/);
+    } finally {
+      revocations.findRevoked = findRevoked;
+    }
+    expect(await meStatus(access_token)).toBe(200);
+  });
 });

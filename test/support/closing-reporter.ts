@@ -18,6 +18,8 @@ export default class ClosingReporter implements Reporter {
       console.log('In CI everything must run.');
       process.exitCode = 1;
     }
-    console.log(`${count('passed')} passed, ${count('failed') + brokenFiles + errors.length} failed, ${skipped.length} skipped`);
+    console.log(
+      `${count('passed')} passed, ${count('failed') + brokenFiles + errors.length} failed, ${skipped.length} skipped`,
+    );
   }
 }

@@ -37,9 +37,15 @@ export async function startServer(binary: string): Promise<{ url: string; stop: 
   const user = userInfo().uid === 0 ? ['--user=mysql'] : [];
   if (user.length > 0) chownToMysql(folder);
   const initialise = isMariadb
-    ? spawnSync('mariadb-install-db', [`--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db', ...user])
+    ? spawnSync('mariadb-install-db', [
+        `--datadir=${data}`,
+        '--auth-root-authentication-method=normal',
+        '--skip-test-db',
+        ...user,
+      ])
     : spawnSync(binary, ['--no-defaults', '--initialize-insecure', `--datadir=${data}`, ...user]);
-  if (initialise.status !== 0) throw new Error(`${binary} could not make its data folder: ${initialise.stderr}`);
+  if (initialise.status !== 0)
+    throw new Error(`${binary} could not make its data folder: ${initialise.stderr.toString()}`);
 
   const port = await freePort();
   const server = spawn(

@@ -52,7 +52,8 @@ function findServer(product: 'mysql' | 'mariadb', env: NodeJS.ProcessEnv): strin
 
 async function canLoadSqlite(): Promise<boolean> {
   try {
-    const { default: Database } = await import('better-sqlite3' as string);
+    const optionalPackage = 'better-sqlite3'; // has no types, and may not be there
+    const { default: Database } = await import(optionalPackage);
     new Database(':memory:').close();
     return true;
   } catch {

@@ -4,9 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import passport from 'passport';
 import { DataSource } from 'typeorm';
 import { expect, inject } from 'vitest';
 import { createApp } from '../../src/app.setup.js';
+import { LocalStrategy } from '../../src/auth/login.guard.js';
 import { Clock } from '../../src/common/clock.js';
 import { createLogger } from '../../src/common/logger.js';
 import { loadConfig, type Environment } from '../../src/config/load-config.js';
@@ -87,13 +89,18 @@ export class Client {
         ...(json !== undefined && { 'Content-Type': 'application/json' }),
         ...headers,
       },
-      ...(body !== undefined && { body: body as BodyInit }),
+      ...(body !== undefined && { body: body as string }),
       redirect: 'manual',
     });
     const text = await response.text();
     if (response.status >= 400) this.errorBodies.push(text);
-    const isJson = /json/.test(response.headers.get('content-type') ?? '');
-    const answer = { status: response.status, headers: response.headers, text, body: (isJson ? JSON.parse(text) : undefined) as T };
+    const isJson = text !== '' && /json/.test(response.headers.get('content-type') ?? '');
+    const answer = {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: (isJson ? JSON.parse(text) : undefined) as T,
+    };
     this.remember(answer.body);
     return answer;
   }
@@ -137,6 +144,7 @@ export function newAccount(account: Partial<Account> = {}): Account {
 /** A running instance inside the test process, on a port of its own. */
 export class Gatehouse extends Client {
   private offsetMs = 0;
+  private afterStop = () => {};
 
   constructor(
     readonly app: NestFastifyApplication,
@@ -165,14 +173,18 @@ export class Gatehouse extends Client {
   }
 
   /** Another instance on the same database, with the same secrets. */
-  another(overrides: Environment = {}): Promise<Gatehouse> {
-    return launch({ ...this.env, ...overrides });
+  async another(overrides: Environment = {}): Promise<Gatehouse> {
+    const other = await launch({ ...this.env, ...overrides });
+    // passport keeps one strategy per name and process: the newest instance's. Give it back when that one has gone.
+    other.afterStop = () => passport.use(this.app.get(LocalStrategy));
+    return other;
   }
 
   /** Ends the instance, and fails when a secret of this file stands in a log line or an error body. */
   async stop(): Promise<void> {
     await this.app.close();
     await this.database?.drop();
+    this.afterStop();
     for (const secret of this.secrets) {
       // JSON escapes nothing in our secrets, so a plain search finds them.
       const leak = [...this.logLines, ...this.errorBodies].find((line) => line.includes(secret));

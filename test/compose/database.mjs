@@ -1,0 +1,49 @@
+// Run inside the api container, from its working directory: what its own database login may do there, one finding a line.
+import { readFileSync } from 'node:fs';
+import mysql from 'mysql2/promise';
+import { loadConfig } from '/app/dist/src/config/load-config.js';
+import { createDataSource } from '/app/dist/src/database/data-source.js';
+
+const url = new URL(readFileSync(process.env.DATABASE_URL_FILE, 'utf8').trim());
+const login = { host: url.hostname, user: url.username, password: url.password, database: 'gatehouse' };
+const ssl = { ca: readFileSync(url.searchParams.get('ssl-ca'), 'utf8'), verifyIdentity: true };
+
+const outcome = (promise) =>
+  promise.then(
+    () => 'done',
+    ({ errno, code, message }) => (errno ? `${errno} ${code}` : `${code} ${message}`.replaceAll('\n', ' ')),
+  );
+
+const connection = await mysql.createConnection({ ...login, ssl });
+const answer = async (sql) => (await connection.query(sql))[0];
+const [{ Value: cipher }] = await answer("SHOW SESSION STATUS LIKE 'Ssl_version'");
+console.log(`tls: ${cipher}`);
+for (const sql of [
+  'CREATE TABLE intruder (id INT)',
+  'ALTER TABLE users ADD COLUMN intruder INT',
+  'DROP TABLE users',
+  'CREATE VIEW intruder AS SELECT 1',
+]) {
+  console.log(`${sql.split(' ').slice(0, 2).join(' ')}: ${await outcome(connection.query(sql))}`);
+}
+const [settings] = await answer(
+  'SELECT @@require_secure_transport a, @@tls_version b, @@local_infile c, @@secure_file_priv d',
+);
+console.log(`settings: ${Object.values(settings).join(' ')}`);
+console.log(`mysql.user: ${await outcome(connection.query('SELECT * FROM mysql.user'))}`);
+console.log(
+  `grants: ${(await answer('SHOW GRANTS')).map((row) => Object.values(row)[0].replace(/ TO .*/, '')).join('; ')}`,
+);
+await connection.end();
+
+console.log(`without tls: ${await outcome(mysql.createConnection(login))}`);
+const old = { ...ssl, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' };
+console.log(`tls 1.1: ${await outcome(mysql.createConnection({ ...login, ssl: old }))}`);
+
+// The same server by another of its names: what an impostor with a certificate of the same authority would look like.
+url.hostname = process.argv[2];
+const impostor = createDataSource(
+  loadConfig({ NODE_ENV: 'production', DATABASE_URL: url.href }, { needsMasterKey: false }),
+);
+console.log(`other name: ${await outcome(impostor.initialize())}`);
+process.exit();

@@ -1,0 +1,57 @@
+import { createPublicKey, createVerify, type JsonWebKey } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { thumbprint } from '../../src/tokens/signing-keys.js';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+
+let gatehouse: Gatehouse;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+});
+afterAll(() => gatehouse.stop());
+
+test('publishes the public keys alone, cacheable for five minutes, to everybody', async () => {
+  const { status, headers, body } = await gatehouse.get('/.well-known/jwks.json');
+  expect(status).toBe(200);
+  expect(headers.get('content-type')).toMatch(/^application\/jwk-set\+json/);
+  expect(headers.get('cache-control')).toBe('public, max-age=300');
+  expect(headers.get('access-control-allow-origin')).toBe('*');
+  expect(body.keys).toHaveLength(1);
+  for (const key of body.keys) {
+    expect(Object.keys(key).sort()).toEqual(['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+    expect(key).toMatchObject({ kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig' });
+    expect(key.kid).toBe(thumbprint(key));
+  }
+});
+
+test('anybody can check a token with nothing but the key set', async () => {
+  const { access_token } = await gatehouse.signUpAndLogIn();
+  const [head, payload, signature] = access_token.split('.') as [string, string, string];
+  const { kid } = JSON.parse(Buffer.from(head, 'base64url').toString());
+  const { body } = await gatehouse.get('/.well-known/jwks.json');
+  const jwk = body.keys.find((key: { kid: string }) => key.kid === kid) as JsonWebKey;
+  const key = createPublicKey({ key: jwk, format: 'jwk' });
+  const verifies = createVerify('sha256')
+    .update(`${head}.${payload}`)
+    .verify({ key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'));
+  expect(verifies).toBe(true);
+});
+
+test('the private half is in the database only under the master key', async () => {
+  await gatehouse.get('/.well-known/jwks.json');
+  const [row] = await gatehouse.sql('SELECT * FROM signing_keys');
+  expect(row.private_key).toMatch(/^[0-9a-f]{8}\.[\w-]+$/);
+  expect(Buffer.from(row.private_key.split('.')[1], 'base64url').toString('latin1')).not.toContain('PRIVATE KEY');
+});
+
+test('a master key that does not open the signing key makes no other one: logins fail loudly', async () => {
+  const account = await gatehouse.signUp();
+  await gatehouse.logIn(account);
+  const stranger = await gatehouse.another({
+    MASTER_KEY: Buffer.from('0123456789abcdef0123456789ABCDE\xff', 'latin1').toString('base64'),
+  });
+  const other = await stranger.signUp();
+  const { status } = await stranger.post('/auth/login', { email: other.email, password: other.password });
+  expect(status).toBe(500);
+  expect(await gatehouse.sql('SELECT kid FROM signing_keys')).toHaveLength(1);
+  await stranger.stop();
+});

@@ -1,0 +1,180 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+
+let gatehouse: Gatehouse;
+let passed = 0;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+});
+afterAll(() => gatehouse.stop());
+afterEach(() => pass(-passed));
+
+/** Lets time pass for the rest of the test. */
+function pass(seconds: number): void {
+  gatehouse.passSeconds(seconds);
+  passed += seconds;
+}
+
+const refresh = (refresh_token: unknown) => gatehouse.post('/auth/refresh', { refresh_token });
+const meStatus = async (token: string) => (await gatehouse.get('/users/me', { token })).status;
+const isRefused = async (token: string) => {
+  const { status, body, headers } = await refresh(token);
+  expect(status).toBe(401);
+  expect(body.code).toBe('invalid_refresh_token');
+  expect(headers.get('www-authenticate')).toMatch(/^Bearer /);
+};
+
+test('gives a successor and a new access token of the same session', async () => {
+  const first = await gatehouse.signUpAndLogIn();
+  const { status, body, headers } = await refresh(first.refresh_token);
+  expect(status).toBe(200);
+  expect(headers.get('cache-control')).toBe('no-store');
+  expect(Object.keys(body).sort()).toEqual(Object.keys(first).sort());
+  expect(body.refresh_token).not.toBe(first.refresh_token);
+  expect(body.refresh_token.split('.')[0]).toBe(first.refresh_token.split('.')[0]);
+  expect(await meStatus(body.access_token)).toBe(200);
+  expect(await meStatus(first.access_token)).toBe(200);
+});
+
+describe('a retry', () => {
+  test('within the leeway gets the same successor, at the last millisecond too', async () => {
+    const { refresh_token } = await gatehouse.signUpAndLogIn();
+    const successor = (await refresh(refresh_token)).body.refresh_token;
+    pass(9);
+    const retried = await refresh(refresh_token);
+    expect(retried.status).toBe(200);
+    expect(retried.body.refresh_token).toBe(successor);
+    expect((await refresh(successor)).status).toBe(200);
+  });
+
+  test('after the leeway ends the session: somebody has a copy', async () => {
+    const { refresh_token, access_token } = await gatehouse.signUpAndLogIn();
+    const successor = (await refresh(refresh_token)).body;
+    pass(10);
+    await isRefused(refresh_token);
+    await isRefused(successor.refresh_token);
+    expect(await meStatus(access_token)).toBe(401);
+    expect(await meStatus(successor.access_token)).toBe(401);
+  });
+
+  test('with a token two generations old ends it, within the leeway too', async () => {
+    const { refresh_token } = await gatehouse.signUpAndLogIn();
+    const second = (await refresh(refresh_token)).body.refresh_token;
+    const third = (await refresh(second)).body;
+    await isRefused(refresh_token);
+    await isRefused(third.refresh_token);
+    expect(await meStatus(third.access_token)).toBe(401);
+  });
+
+  test('gets no access token that outlives what a revocation would cover', async () => {
+    const { refresh_token } = await gatehouse.signUpAndLogIn();
+    const expOf = ({ access_token }: { access_token: string }) =>
+      JSON.parse(Buffer.from(access_token.split('.')[1] as string, 'base64url').toString()).exp;
+    const successor = (await refresh(refresh_token)).body;
+    pass(5);
+    const retried = (await refresh(refresh_token)).body;
+    expect(expOf(retried)).toBe(expOf(successor));
+    expect(retried.expires_in).toBeLessThanOrEqual(295);
+  });
+});
+
+test('50 at once: one rotation, one successor, nobody logged out', async () => {
+  const { refresh_token } = await gatehouse.signUpAndLogIn();
+  const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(refresh_token)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  const successors = new Set(answers.map(({ body }) => body.refresh_token));
+  expect(successors.size).toBe(1);
+  const [row] = await gatehouse.sql('SELECT generation, ended_at FROM sessions WHERE id = ?', [
+    refresh_token.split('.')[0],
+  ]);
+  expect(Number(row.generation)).toBe(1);
+  expect(row.ended_at).toBeNull();
+  expect((await refresh([...successors][0])).status).toBe(200);
+});
+
+describe('a token that is not ours', () => {
+  test('does nothing to the session it names', async () => {
+    const { refresh_token, access_token } = await gatehouse.signUpAndLogIn();
+    const [id, generation, mac] = refresh_token.split('.') as [string, string, string];
+    const flipped = (mac[0] === 'A' ? 'B' : 'A') + mac.slice(1);
+    const forged = [
+      `${id}.${generation}.${flipped}`,
+      `${id}.1.${mac}`,
+      `${id}.00.${mac}`,
+      `${id}.0.${mac}=`,
+      `${id.toUpperCase()}.0.${mac}`,
+      `${id}.0`,
+      `01a203e0-390a-7649-97dc-7d3f8c9bf560.0.${mac}`,
+      access_token,
+      'x',
+      '',
+      ' ',
+      "' OR 1=1 --",
+    ];
+    for (const token of forged) await isRefused(token);
+    expect((await refresh(refresh_token)).status).toBe(200);
+  });
+
+  test.each([[undefined], [null], [1], [{}], [['x']]])('of another type is a 422: %j', async (token) => {
+    expect((await refresh(token)).status).toBe(422);
+  });
+
+  test('an access token does not refresh, a refresh token is no bearer', async () => {
+    const { refresh_token } = await gatehouse.signUpAndLogIn();
+    expect(await meStatus(refresh_token)).toBe(401);
+  });
+});
+
+describe('a session ends', () => {
+  test('after 7 days without a refresh: the last second works, the next does not', async () => {
+    const { refresh_token } = await gatehouse.signUpAndLogIn();
+    pass(604_800 - 30);
+    const successor = await refresh(refresh_token);
+    expect(successor.status).toBe(200);
+    pass(604_800);
+    await isRefused(successor.body.refresh_token);
+  });
+
+  test('30 days after the login, however often it is refreshed', async () => {
+    let { refresh_token } = await gatehouse.signUpAndLogIn();
+    for (let day = 0; day < 25; day += 5) {
+      pass(5 * 86_400);
+      refresh_token = (await refresh(refresh_token)).body.refresh_token;
+    }
+    pass(5 * 86_400 - 30);
+    const last = await refresh(refresh_token);
+    expect(last.status).toBe(200);
+    expect(last.body.expires_in).toBeLessThanOrEqual(30);
+    expect(last.body.refresh_expires_in).toBeLessThanOrEqual(30);
+    pass(30);
+    await isRefused(last.body.refresh_token);
+    expect(await meStatus(last.body.access_token)).toBe(401);
+  });
+});
+
+test('what is stored makes no token', async () => {
+  const { refresh_token } = await gatehouse.signUpAndLogIn();
+  const [id, , mac] = refresh_token.split('.') as [string, string, string];
+  const [row] = await gatehouse.sql('SELECT * FROM sessions WHERE id = ?', [id]);
+  expect(JSON.stringify(row)).not.toContain(mac);
+});
+
+test('with a leeway of 0 a second use ends the session', async () => {
+  const strict = await gatehouse.another({ REFRESH_LEEWAY_SECONDS: '0' });
+  const { refresh_token } = await strict.signUpAndLogIn();
+  const successor = (await strict.post('/auth/refresh', { refresh_token })).body.refresh_token;
+  expect((await strict.post('/auth/refresh', { refresh_token })).status).toBe(401);
+  expect((await strict.post('/auth/refresh', { refresh_token: successor })).status).toBe(401);
+  await strict.stop();
+});
+
+test('a new master key in front: tokens of before still work, the successor is under the new key', async () => {
+  const { refresh_token } = await gatehouse.signUpAndLogIn();
+  const newKey = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + 11) % 256)).toString('base64');
+  const rotated = await gatehouse.another({ MASTER_KEY: `${newKey},${gatehouse.env['MASTER_KEY']}` });
+  const { status, body } = await rotated.post('/auth/refresh', { refresh_token });
+  expect(status).toBe(200);
+  expect((await rotated.get('/users/me', { token: body.access_token })).status).toBe(200);
+  expect((await rotated.post('/auth/refresh', { refresh_token: body.refresh_token })).status).toBe(200);
+  await rotated.stop();
+});

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+
+let gatehouse: Gatehouse;
+beforeAll(async () => {
+  gatehouse = await startGatehouse({ TRUST_PROXY: '127.0.0.1' });
+});
+afterAll(() => gatehouse.stop());
+
+const sessionsOf = async (token: string) => (await gatehouse.get('/auth/sessions', { token })).body.sessions;
+const end = async (id: string, token?: string) =>
+  (await gatehouse.delete(`/auth/sessions/${id}`, token === undefined ? {} : { token })).status;
+
+test('lists the live sessions, newest first, with where they come from and no token', async () => {
+  const account = await gatehouse.signUp();
+  await gatehouse.logIn(account, { headers: { 'User-Agent': 'Old Browser/1.0', 'X-Forwarded-For': '203.0.113.7' } });
+  const { access_token: token } = await gatehouse.logIn(account, { headers: { 'User-Agent': 'x'.repeat(2000) } });
+  const sessions = await sessionsOf(token);
+  expect(sessions).toHaveLength(2);
+  for (const session of sessions) {
+    const names = ['created_at', 'current', 'expires_at', 'id', 'ip', 'last_used_at', 'user_agent'];
+    expect(Object.keys(session).sort()).toEqual(names);
+    expect(Date.parse(session.expires_at) - Date.parse(session.last_used_at)).toBe(604_800_000);
+  }
+  expect(sessions.map(({ current }: { current: boolean }) => current)).toEqual([true, false]);
+  expect(sessions[1]).toMatchObject({ ip: '203.0.113.7', user_agent: 'Old Browser/1.0' });
+  expect(sessions[0].user_agent).toBe('x'.repeat(512));
+  expect(sessions[0].ip).toBe('127.0.0.1');
+});
+
+test('a refresh shows as last use and pushes the end', async () => {
+  const { refresh_token } = await gatehouse.signUpAndLogIn();
+  gatehouse.passSeconds(3600);
+  const { access_token } = (await gatehouse.post('/auth/refresh', { refresh_token })).body;
+  const [session] = await sessionsOf(access_token);
+  gatehouse.passSeconds(-3600);
+  expect(Date.parse(session.last_used_at) - Date.parse(session.created_at)).toBeGreaterThanOrEqual(3_600_000);
+});
+
+test('an expired session is not listed', async () => {
+  const account = await gatehouse.signUp();
+  await gatehouse.logIn(account);
+  gatehouse.passSeconds(604_800);
+  const { access_token } = await gatehouse.logIn(account);
+  expect(await sessionsOf(access_token)).toHaveLength(1);
+  gatehouse.passSeconds(-604_800);
+});
+
+describe('ending one', () => {
+  test('kills its tokens and leaves the others', async () => {
+    const account = await gatehouse.signUp();
+    const [there, here] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
+    const other = (await sessionsOf(here.access_token)).find(({ current }: { current: boolean }) => !current);
+    expect(await end(other.id, here.access_token)).toBe(204);
+    expect((await gatehouse.get('/users/me', { token: there.access_token })).status).toBe(401);
+    expect((await gatehouse.post('/auth/refresh', { refresh_token: there.refresh_token })).status).toBe(401);
+    expect((await gatehouse.get('/users/me', { token: here.access_token })).status).toBe(200);
+    expect(await end(other.id, here.access_token)).toBe(204);
+  });
+
+  test('the current one too', async () => {
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    const [{ id }] = await sessionsOf(token);
+    expect(await end(id, token)).toBe(204);
+    expect((await gatehouse.get('/users/me', { token })).status).toBe(401);
+  });
+
+  test('somebody else’s is a 404 and goes on, byte for byte like an unknown one', async () => {
+    const [mine, theirs] = [await gatehouse.signUpAndLogIn(), await gatehouse.signUpAndLogIn()];
+    const [{ id }] = await sessionsOf(theirs.access_token);
+    const answers = await Promise.all(
+      [id, randomUUID(), 'x', '%00', "'--", 'x'.repeat(300)].map((one) =>
+        gatehouse.delete(`/auth/sessions/${one}`, { token: mine.access_token }),
+      ),
+    );
+    const bodies = answers.map(({ text }) => text.replace(/"request_id":"[^"]+"/, ''));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 404));
+    expect(new Set(bodies).size).toBe(1);
+    expect((await gatehouse.get('/users/me', { token: theirs.access_token })).status).toBe(200);
+  });
+
+  test('needs a token', async () => {
+    expect(await end(randomUUID())).toBe(401);
+    expect((await gatehouse.get('/auth/sessions')).status).toBe(401);
+  });
+});

@@ -1,0 +1,36 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { createApp, describeApi } from '../../src/app.setup.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { environmentExample, environmentTable } from '../support/describe-config.js';
+import { schemaScript } from '../support/schema-script.js';
+
+// These files are made from the code. When one is stale the test fails; `npm run docs` writes them anew.
+
+test('migrations/schema.sql', async () => {
+  await expect(await schemaScript()).toMatchFileSnapshot('../../migrations/schema.sql');
+});
+
+test('.env.example', async () => {
+  await expect(environmentExample()).toMatchFileSnapshot('../../.env.example');
+});
+
+test('the table of variables in README.md', async () => {
+  const marked = /(<!-- variables -->\n)[^]*(<!-- end of variables -->)/;
+  const readme = readFileSync('README.md', 'utf8');
+  expect(readme).toMatch(marked);
+  await expect(readme.replace(marked, `$1${environmentTable()}$2`)).toMatchFileSnapshot('../../README.md');
+});
+
+test('docs/openapi.json', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'gatehouse-openapi-'));
+  const config = loadConfig({ NODE_ENV: 'test', DATA_DIR: dataDir, HASH_CONCURRENCY: '1', BCRYPT_COST: '4' });
+  const app = await createApp(config, pino({ enabled: false }));
+  const document = describeApi(app, { publicUrl: 'http://localhost:3000' });
+  await app.close();
+  rmSync(dataDir, { recursive: true });
+  await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot('../../docs/openapi.json');
+});

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PurgeService } from '../../src/auth/purge.service.js';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+
+let gatehouse: Gatehouse;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+});
+afterAll(() => gatehouse.stop());
+
+const purge = () => gatehouse.app.get(PurgeService).purge();
+const count = async (table: string) => Number((await gatehouse.sql(`SELECT COUNT(*) AS n FROM ${table}`))[0].n);
+
+test('a revocation goes a minute after the last access token it concerns, not before', async () => {
+  const { access_token: token } = await gatehouse.signUpAndLogIn();
+  await gatehouse.post('/auth/logout', undefined, { token });
+  gatehouse.passSeconds(300 + 55);
+  expect(await purge()).toEqual({ sessions: 0, revocations: 0 });
+  gatehouse.passSeconds(10);
+  expect(await purge()).toEqual({ sessions: 0, revocations: 1 });
+  expect((await gatehouse.get('/users/me', { token })).status).toBe(401);
+  gatehouse.passSeconds(-365);
+});
+
+test('a session goes a day after its absolute end, live, expired or ended; until then its tokens are known', async () => {
+  const account = await gatehouse.signUp();
+  const [ended, live] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
+  await gatehouse.post('/auth/logout', undefined, { token: ended.access_token });
+  const before = await count('sessions');
+  gatehouse.passSeconds(2_592_000 + 86_390);
+  await purge();
+  expect(await count('sessions')).toBe(before);
+  expect((await gatehouse.post('/auth/logout', { refresh_token: live.refresh_token })).status).toBe(204);
+  gatehouse.passSeconds(20);
+  await purge();
+  expect(await count('sessions')).toBe(0);
+  expect((await gatehouse.post('/auth/logout', { refresh_token: live.refresh_token })).status).toBe(401);
+  gatehouse.passSeconds(-(2_592_000 + 86_410));
+});
+
+test('thousands go in batches, and several instances may do it at once', async () => {
+  const rows = 1_700;
+  const old = '2020-01-01 00:00:00.000';
+  for (let from = 0; from < rows; from += 100) {
+    const values = Array.from({ length: 100 }, (_, i) => `('sid', 'dead-${from + i}', '${old}', '${old}')`);
+    await gatehouse.sql(`INSERT INTO revocations (kind, value, expires_at, created_at) VALUES ${values.join()}`);
+  }
+  const other = await gatehouse.another();
+  await Promise.all([purge(), other.app.get(PurgeService).purge(), purge()]);
+  await purge();
+  expect(await gatehouse.sql("SELECT seq FROM revocations WHERE value LIKE 'dead-%'")).toEqual([]);
+  await other.stop();
+});

@@ -1,0 +1,139 @@
+import bcrypt from 'bcrypt';
+import { createHmac, randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, describe, expect, test } from 'vitest';
+import { PasswordHasher } from '../../../src/auth/password-hasher.js';
+import { MasterKeys } from '../../../src/common/master-keys.js';
+import { Config } from '../../../src/config/config.js';
+
+const secret = randomBytes(32);
+const masterKeys = new MasterKeys([secret]);
+const hashers: PasswordHasher[] = [];
+const hasherOf = (settings: Partial<Config> = {}, keys = masterKeys) => {
+  const hasher = new PasswordHasher(
+    Object.assign(new Config(), { bcryptCost: 4, hashConcurrency: 1, ...settings }),
+    keys,
+  );
+  hashers.push(hasher);
+  return hasher;
+};
+const hasher = hasherOf();
+afterAll(() => Promise.all(hashers.map((one) => one.onApplicationShutdown())));
+
+const PASSWORD = 'violet kettle gravel';
+const ID = '01a203e0-390a-7649-97dc-7d3f8c9bf560';
+
+describe('what is stored', () => {
+  test('is bcrypt over base64(HMAC-SHA-384(context, NFC(password))), sealed', async () => {
+    const stored = await hasher.hash(ID, PASSWORD);
+    const [scheme, sealed] = stored.split(':') as [string, string];
+    expect(scheme).toBe('bcrypt-hmac-sha384');
+    const hash = masterKeys.open('password-pepper', sealed, ID) as string;
+    expect(hash).toMatch(/^\$2b\$04\$/);
+    const preHash = createHmac('sha384', 'gatehouse/v1/password-pre-hash').update(PASSWORD).digest('base64');
+    expect(preHash).toHaveLength(64);
+    expect(await bcrypt.compare(preHash, hash)).toBe(true);
+  });
+
+  test('fits its column, and differs for two people with one password', async () => {
+    const a = await hasher.hash(ID, PASSWORD);
+    const b = await hasher.hash('other', PASSWORD);
+    expect(a).not.toBe(b);
+    expect(a.length).toBeLessThanOrEqual(255);
+  });
+});
+
+describe('verifying', () => {
+  const check = async (password: string, stored: string, id = ID) =>
+    hasher.verify({ id, passwordHash: stored }, password);
+
+  test('the whole password counts: case, spaces, the last of 100 characters', async () => {
+    const long = 'x'.repeat(99);
+    const stored = await hasher.hash(ID, `${long}a`);
+    expect(await check(`${long}a`, stored)).toEqual({ matches: true, isOutdated: false });
+    for (const wrong of [`${long}b`, `${long}A`, long, `${long}a `, '']) {
+      expect((await check(wrong, stored)).matches, wrong.slice(-3)).toBe(false);
+    }
+  });
+
+  test('composed and decomposed letters are the same, compatibility forms are not', async () => {
+    const stored = await hasher.hash(ID, 'caf\u00e9 ﬁne gravel');
+    expect((await check('cafe\u0301 ﬁne gravel', stored)).matches).toBe(true);
+    expect((await check('caf\u00e9 fine gravel', stored)).matches).toBe(false);
+  });
+
+  test('a lone surrogate never opens what U+FFFD would', async () => {
+    const stored = await hasher.hash(ID, 'violet \ufffd gravel');
+    expect((await check('violet \ufffd gravel', stored)).matches).toBe(true);
+    expect((await check('violet \ud800 gravel', stored)).matches).toBe(false);
+  });
+
+  test("a hash moved to another person's row opens nothing", async () => {
+    const stored = await hasher.hash('somebody else', PASSWORD);
+    expect(await check(PASSWORD, stored)).toEqual({ matches: false, isOutdated: false });
+  });
+
+  test('the decoy is opened by nobody, after the same work', async () => {
+    expect(await hasher.verify(await hasher.decoy(), PASSWORD)).toMatchObject({ matches: false });
+  });
+});
+
+describe('plain bcrypt from elsewhere', () => {
+  test.each(['2a', '2b', '2y'])('$%s$ verifies and is due for an upgrade', async (version) => {
+    const plain = (await bcrypt.hash(PASSWORD, 4)).replace('$2b$', `$${version}$`);
+    expect(await hasher.verify({ id: ID, passwordHash: plain }, PASSWORD)).toEqual({ matches: true, isOutdated: true });
+    expect((await hasher.verify({ id: ID, passwordHash: plain }, `${PASSWORD}x`)).matches).toBe(false);
+  });
+
+  test('a known answer of another implementation (jBCrypt test vector)', async () => {
+    const passwordHash = '$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i';
+    expect((await hasher.verify({ id: ID, passwordHash }, 'abc')).matches).toBe(true);
+  });
+});
+
+describe('upgrades', () => {
+  test('another cost is outdated', async () => {
+    const stored = await hasherOf({ bcryptCost: 5 }).hash(ID, PASSWORD);
+    expect(await hasher.verify({ id: ID, passwordHash: stored }, PASSWORD)).toEqual({
+      matches: true,
+      isOutdated: true,
+    });
+  });
+
+  test('an older master key is outdated, and still verifies while it is in the list', async () => {
+    const rotated = hasherOf({}, new MasterKeys([randomBytes(32), secret]));
+    const stored = await hasher.hash(ID, PASSWORD);
+    expect(await rotated.verify({ id: ID, passwordHash: stored }, PASSWORD)).toEqual({
+      matches: true,
+      isOutdated: true,
+    });
+  });
+});
+
+describe('load', () => {
+  test('a full queue is a 503 with Retry-After, and what was accepted is done', async () => {
+    const results = await Promise.allSettled(Array.from({ length: 120 }, () => hasher.hash(ID, PASSWORD)));
+    const refused = results.filter((result) => result.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(0);
+    expect(results.length - refused.length).toBeGreaterThanOrEqual(64);
+    for (const { reason } of refused) {
+      expect(reason).toMatchObject({ kind: 'unavailable', detail: 'hash_queue_full', headers: { 'Retry-After': '2' } });
+    }
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'the threads that hash have the lowest priority, the others theirs',
+    async () => {
+      await hasher.hash(ID, PASSWORD);
+      const niceness = readdirSync('/proc/self/task').map((task) => {
+        const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8');
+        return {
+          isMain: Number(task) === process.pid,
+          nice: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]),
+        };
+      });
+      expect(niceness.filter(({ nice }) => nice === 19).length).toBeGreaterThanOrEqual(1);
+      expect(niceness.find(({ isMain }) => isMain)?.nice).not.toBe(19);
+    },
+  );
+});

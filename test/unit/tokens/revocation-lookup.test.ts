@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest';
+import { RevocationLookup } from '../../../src/tokens/revocation-lookup.js';
+import type { RevocationRepository } from '../../../src/tokens/revocation.repository.js';
+
+/** A repository whose answers the test gives by hand, one query after the other. */
+function controlled() {
+  const queries: { values: string[]; answer: (revoked: string[]) => void; fail: (error: Error) => void }[] = [];
+  const repository = {
+    findRevoked: (_: string, values: readonly string[]) =>
+      new Promise<Set<string>>((resolve, reject) => {
+        queries.push({ values: [...values], answer: (revoked) => resolve(new Set(revoked)), fail: reject });
+      }),
+  };
+  return { queries, lookup: new RevocationLookup(repository as unknown as RevocationRepository) };
+}
+
+const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('lookups', () => {
+  test('that wait together travel in one query, and each gets its own answer', async () => {
+    const { queries, lookup } = controlled();
+    const answers = Promise.all(['a', 'b', 'c', 'b'].map((id) => lookup.isRevoked(id)));
+    await tick();
+    expect(queries).toHaveLength(1);
+    queries[0]!.answer(['b']);
+    expect(await answers).toEqual([false, true, false, true]);
+  });
+
+  test('never join a query that is under way: the next starts when it has come back', async () => {
+    const { queries, lookup } = controlled();
+    const early = lookup.isRevoked('a');
+    await tick();
+    const late = Promise.all([lookup.isRevoked('a'), lookup.isRevoked('b')]);
+    await tick();
+    await tick();
+    expect(queries.map(({ values }) => values)).toEqual([['a']]);
+    queries[0]!.answer([]);
+    expect(await early).toBe(false);
+    await tick();
+    expect(queries.map(({ values }) => values)).toEqual([['a'], ['a', 'b']]);
+    queries[1]!.answer(['a']);
+    expect(await late).toEqual([true, false]);
+  });
+
+  test('remember nothing', async () => {
+    const { queries, lookup } = controlled();
+    for (const revoked of [[], ['a']]) {
+      const answer = lookup.isRevoked('a');
+      await tick();
+      queries.at(-1)!.answer(revoked);
+      expect(await answer).toBe(revoked.length > 0);
+    }
+  });
+
+  test('fail together as unavailable, and the next one asks again', async () => {
+    const { queries, lookup } = controlled();
+    const failing = Promise.allSettled([lookup.isRevoked('a'), lookup.isRevoked('b')]);
+    await tick();
+    queries[0]!.fail(new Error('gone'));
+    for (const result of await failing) {
+      expect(result).toMatchObject({
+        status: 'rejected',
+        reason: { kind: 'unavailable', detail: 'revocation_lookup' },
+      });
+    }
+    const next = lookup.isRevoked('a');
+    await tick();
+    queries[1]!.answer([]);
+    expect(await next).toBe(false);
+  });
+
+  test('beyond 500 at once become further queries, one after the other', async () => {
+    const { queries, lookup } = controlled();
+    const answers = Promise.all(Array.from({ length: 1200 }, (_, i) => lookup.isRevoked(String(i))));
+    for (let i = 0; i < 3; i++) {
+      await tick();
+      await tick();
+      expect(queries).toHaveLength(i + 1);
+      queries[i]!.answer(['7']);
+    }
+    expect(queries.map(({ values }) => values.length)).toEqual([500, 500, 200]);
+    expect((await answers).filter(Boolean)).toHaveLength(1);
+  });
+});
