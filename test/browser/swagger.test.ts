@@ -34,7 +34,7 @@ beforeAll(async () => {
   const args = process.getuid?.() === 0 ? [...ARGUMENTS, '--no-sandbox'] : ARGUMENTS;
   browser = await chromium.launch({ executablePath: inject('chromium'), args });
   page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   await page.addInitScript(`document.addEventListener('securitypolicyviolation', (event) =>
     console.error('policy: ' + event.violatedDirective + ' refuses ' + event.blockedURI))`);
   page.on('console', (message) => {
@@ -69,7 +69,7 @@ async function execute(block: Locator): Promise<{ status: number; text: string; 
   await block.locator('.execute').click();
   const answer = await answered;
   const shown = block.locator('.live-responses-table .response-col_status').last();
-  await expect.poll(async () => Number.parseInt(await shown.innerText())).toBe(answer.status());
+  await expect.poll(async () => Number.parseInt(await shown.innerText()), { timeout: 30_000 }).toBe(answer.status());
   const body = block.locator('.live-responses-table .response-col_description .highlight-code pre').first();
   return {
     status: answer.status(),
