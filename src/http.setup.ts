@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { v7 as uuidv7, validate as isUuid } from 'uuid';
 import { MalformedRequest, MethodNotAllowed, Unavailable, UnsupportedMediaType } from './common/domain-error.js';
 import { parseJsonObject } from './common/json-body.js';
+import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
 
@@ -106,7 +107,7 @@ export function addHttpRules(fastify: FastifyInstance): void {
       route: request.is404 ? undefined : request.routeOptions.url, // the pattern: a path may hold what it should not
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime * 10) / 10,
-      ip: request.ip,
+      ip: clientAddress(request),
     });
     done();
   });

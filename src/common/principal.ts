@@ -1,5 +1,6 @@
 import { createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { isIP } from 'node:net';
 
 /** Who is calling, as the bearer guard has verified it. */
 export interface Principal {
@@ -39,5 +40,14 @@ export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionC
 export const CurrentClient = createParamDecorator((_: unknown, context: ExecutionContext): Client => {
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   const userAgent = request.headers['user-agent'];
-  return { ip: request.ip.slice(0, 45), userAgent: userAgent ? userAgent.slice(0, 512) : null };
+  return { ip: clientAddress(request), userAgent: userAgent ? userAgent.slice(0, 512) : null };
 });
+
+/**
+ * The address of the caller: Fastify's, which has walked the forwarding headers of the trusted proxies, unless what they
+ * forwarded is no address. IPv4 in its own form, not mapped into IPv6.
+ */
+export function clientAddress({ ip, socket }: FastifyRequest): string {
+  const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
+  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+}

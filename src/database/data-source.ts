@@ -1,8 +1,10 @@
 import mysql from 'mysql2';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { Config } from '../config/config.js';
+import { InvalidConfig } from '../config/load-config.js';
 import { migrations } from './migrations.js';
 import { serialiseSqlite } from './serialised-sqlite.js';
 
@@ -41,6 +43,7 @@ export function createDataSource(
   const common = { entities, migrations, synchronize: false, migrationsRun: false, logging: false } as const;
   const { sqlitePath } = config;
   if (sqlitePath !== undefined) {
+    refuseWithoutSqlite();
     return serialiseSqlite(
       new DataSource({
         ...common,
@@ -102,6 +105,15 @@ export async function connect(
 
 export function isSqlite(dataSource: DataSource): boolean {
   return dataSource.options.type === 'better-sqlite3';
+}
+
+/** better-sqlite3 is optional: a machine that can neither download nor compile it still runs on MySQL. */
+function refuseWithoutSqlite(): void {
+  try {
+    createRequire(import.meta.url).resolve('better-sqlite3');
+  } catch {
+    throw new InvalidConfig(['DATABASE_URL must be a mysql:// address here: better-sqlite3, which SQLite needs, is not installed']);
+  }
 }
 
 /** mysql2, with our settings sent first on every new connection of the pool. */

@@ -96,7 +96,8 @@ async function fillIn(block: Locator, account: Account | undefined): Promise<voi
   if (account) await body.fill(JSON.stringify({ email: account.email, password: account.password }));
 }
 
-test('Swagger UI: sign up, log in, authorize, use the token, reload, refresh, log out', async () => {
+test('Swagger UI: sign up, log in, authorize, use the token, reload, refresh, log out', async ({ onTestFailed }) => {
+  onTestFailed(() => console.log('What the page complained about:', complaints));
   const account = RUNNING ? newAccount() : undefined;
   const email = account?.email ?? 'ada@example.com';
   await page.goto(`${origin}/docs`);

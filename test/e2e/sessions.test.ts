@@ -29,6 +29,25 @@ test('lists the live sessions, newest first, with where they come from and no to
   expect(sessions[0].ip).toBe('127.0.0.1');
 });
 
+test('what a proxy forwards is an address, or is not believed', async () => {
+  const account = await gatehouse.signUp();
+  for (const forwarded of ['<script>', 'unknown', '1.2.3.4.5', '::ffff:203.0.113.9', '2001:db8::7, 127.0.0.1']) {
+    await gatehouse.logIn(account, { headers: { 'X-Forwarded-For': forwarded } });
+  }
+  const { access_token } = await gatehouse.logIn(account);
+  const addresses = (await sessionsOf(access_token)).map(({ ip }: { ip: string }) => ip);
+  expect(addresses.reverse().slice(0, 5)).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1', '203.0.113.9', '2001:db8::7']);
+});
+
+test('without a trusted proxy a forwarded address is not believed', async () => {
+  const direct = await gatehouse.another({ TRUST_PROXY: '' });
+  const account = await direct.signUp();
+  const { access_token: token } = await direct.logIn(account, { headers: { 'X-Forwarded-For': '203.0.113.7' } });
+  const { body } = await direct.get('/auth/sessions', { token });
+  expect(body.sessions[0].ip).toBe('127.0.0.1');
+  await direct.stop();
+});
+
 test('a refresh shows as last use and pushes the end', async () => {
   const { refresh_token } = await gatehouse.signUpAndLogIn();
   gatehouse.passSeconds(3600);

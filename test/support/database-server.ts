@@ -29,7 +29,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
 }
 
 /** A private MySQL or MariaDB on a free loopback port, in a folder of its own that goes with it. */
-export async function startServer(binary: string): Promise<{ url: string; stop: () => Promise<void> }> {
+export async function startServer(binary: string, options: string[] = []): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'gatehouse-db-'));
   const data = join(folder, 'data');
   const isMariadb = binary.endsWith('mariadbd');
@@ -59,6 +59,7 @@ export async function startServer(binary: string): Promise<{ url: string; stop: 
       `--port=${port}`,
       '--innodb-flush-log-at-trx-commit=2', // nobody pulls the plug of a test database
       ...(isMariadb ? [] : ['--mysqlx=OFF']),
+      ...options,
       ...user,
     ],
     { stdio: 'ignore' },
