@@ -43,7 +43,7 @@ export default defineConfig({
         test: {
           name,
           include: onDatabase,
-          exclude: [generated],
+          exclude: source.kind === 'sqlite' ? [generated, 'test/integration/database-tls.test.ts'] : [generated],
           globalSetup: ['test/support/database-server.ts'],
           provide: { database: source },
         },

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
     });
   }
 
-  let app: NestFastifyApplication | undefined;
+  let app: NestFastifyApplication | undefined = undefined; // a signal may come before there is one
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

@@ -34,10 +34,11 @@ export class Config {
 
   /**
    * `mysql://user:password@host:port/database`, for MySQL 8.4+ and MariaDB 10.11+, or `sqlite:path`. Empty means SQLite in
-   * `DATA_DIR`, outside production only. Parameters: `ssl-mode=VERIFY_IDENTITY|DISABLED` (verified TLS is the default
-   * unless the host is loopback), `ssl-ca=/path/ca.pem`.
+   * `DATA_DIR`, outside production only. Parameters: `ssl-mode=VERIFY_IDENTITY|DISABLED` (verified TLS, by the
+   * host's name, is the default unless the host is loopback), `ssl-ca=/path/ca.pem`.
    */
   @IsDatabaseUrl()
+  @IsNamedWhenVerified()
   @Matches(/^mysql:/, { ...PRODUCTION, message: 'must be set, to a mysql:// address' })
   databaseUrl = '';
 
@@ -162,14 +163,28 @@ function IsDatabaseUrl() {
   return rule('isDatabaseUrl', 'must be mysql://user:password@host:port/database or sqlite:path', (value) => {
     if (value === '' || /^sqlite:(\/\/)?./.test(value)) return true;
     const url = parseUrl(value);
-    const mode = url?.searchParams.get('ssl-mode') ?? 'DISABLED';
-    return (
-      url?.protocol === 'mysql:' &&
-      url.hostname !== '' &&
-      /^\/[^/]+$/.test(url.pathname) &&
-      ['VERIFY_IDENTITY', 'DISABLED'].includes(mode)
-    );
+    if (url?.protocol !== 'mysql:' || url.hostname === '' || !/^\/[^/]+$/.test(url.pathname)) return false;
+    return ['VERIFY_IDENTITY', 'DISABLED'].includes(sslModeOf(url));
   });
+}
+
+/** Certificates are checked by name: mysql2 checks nothing at all when the host is an address (seen with 3.24). */
+function IsNamedWhenVerified() {
+  return rule(
+    'isNamedWhenVerified',
+    'must name its host, not an address, for the certificate to be checked',
+    (value) => {
+      const url = parseUrl(value);
+      const host = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
+      return url?.protocol !== 'mysql:' || sslModeOf(url) === 'DISABLED' || isIP(host) === 0;
+    },
+  );
+}
+
+/** How the connection is protected: as the address says; else verified TLS, but for a server on this machine. */
+export function sslModeOf(url: URL): string {
+  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+  return url.searchParams.get('ssl-mode') ?? (isLoopback ? 'DISABLED' : 'VERIFY_IDENTITY');
 }
 
 function IsMasterKey() {

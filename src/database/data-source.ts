@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import type { Config } from '../config/config.js';
+import { sslModeOf, type Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
 import { migrations } from './migrations.js';
 import { serialiseSqlite } from './serialised-sqlite.js';
@@ -73,7 +73,7 @@ export function createDataSource(
     enableQueryTimeout: queryTimeoutMs > 0,
     poolSize: config.databasePoolSize,
     multipleStatements: false,
-    ssl: tlsOptions(url, host) as never,
+    ssl: tlsOptions(url) as never,
   });
 }
 
@@ -112,7 +112,9 @@ function refuseWithoutSqlite(): void {
   try {
     createRequire(import.meta.url).resolve('better-sqlite3');
   } catch {
-    throw new InvalidConfig(['DATABASE_URL must be a mysql:// address here: better-sqlite3, which SQLite needs, is not installed']);
+    throw new InvalidConfig([
+      'DATABASE_URL must be a mysql:// address here: better-sqlite3, which SQLite needs, is not installed',
+    ]);
   }
 }
 
@@ -134,10 +136,8 @@ function withSessionSettings() {
   };
 }
 
-function tlsOptions(url: URL, host: string): mysql.SslOptions | undefined {
-  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host);
-  const mode = url.searchParams.get('ssl-mode') ?? (isLoopback ? 'DISABLED' : 'VERIFY_IDENTITY');
-  if (mode === 'DISABLED') return undefined;
+function tlsOptions(url: URL): mysql.SslOptions | undefined {
+  if (sslModeOf(url) === 'DISABLED') return undefined;
   const ca = url.searchParams.get('ssl-ca');
   return {
     minVersion: 'TLSv1.2',

@@ -28,19 +28,27 @@ export function serialiseSqlite(dataSource: DataSource): DataSource {
       }
     }) as QueryRunner['query'];
 
+    // TypeORM's own idea of "active" survives a BEGIN or ROLLBACK that failed, and a turn that never ends stops everybody.
+    let depth = 0;
+    const release = () => {
+      if (depth > 0) return; // an inner savepoint has ended, not the transaction
+      endTurn?.();
+      endTurn = undefined;
+    };
     const start = runner.startTransaction.bind(runner);
     runner.startTransaction = async (isolation) => {
       endTurn ??= await takeTurn();
       try {
         await start(isolation);
-      } catch (error) {
+        depth += 1;
+      } finally {
         release();
-        throw error;
       }
     };
     const commit = runner.commitTransaction.bind(runner);
     runner.commitTransaction = async () => {
-      await commit();
+      await commit(); // a failure is followed by a rollback, which ends the turn
+      depth -= 1;
       release();
     };
     const rollback = runner.rollbackTransaction.bind(runner);
@@ -48,14 +56,10 @@ export function serialiseSqlite(dataSource: DataSource): DataSource {
       try {
         await rollback();
       } finally {
+        depth = Math.max(0, depth - 1);
         release();
       }
     };
-    function release() {
-      if (runner.isTransactionActive) return; // an inner savepoint has ended, not the transaction
-      endTurn?.();
-      endTurn = undefined;
-    }
     return runner;
   };
   return dataSource;

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import mysql from 'mysql2/promise';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,11 +39,33 @@ if (source.kind === 'server') {
 
   function makeAuthority(name: string): void {
     const subject = ['-subj', `/CN=${name}`, '-days', '2'];
-    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`, '-out', `${name}.pem`, ...subject);
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-keyout',
+      `${name}.key`,
+      '-out',
+      `${name}.pem`,
+      ...subject,
+    );
   }
 
   function makeCertificate(host: string): void {
-    openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'server.key', '-out', 'server.csr', '-subj', `/CN=${host}`);
+    openssl(
+      'req',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-keyout',
+      'server.key',
+      '-out',
+      'server.csr',
+      '-subj',
+      `/CN=${host}`,
+    );
     writeFileSync(path('names'), `subjectAltName=DNS:${host}`);
     const authority = ['-CA', 'ours.pem', '-CAkey', 'ours.key', '-CAcreateserial'];
     openssl('x509', '-req', '-in', 'server.csr', ...authority, '-out', 'server.pem', '-days', '2', '-extfile', 'names');
@@ -62,16 +85,32 @@ if (source.kind === 'server') {
   }
 
   test('chain and name are right: encrypted', async () => {
-    expect(await cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).toMatch(/^TLS_|GCM|CHACHA/);
+    expect(await cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).toMatch(
+      /^TLS_|GCM|CHACHA/,
+    );
   });
 
   test('another authority is refused', async () => {
-    await expect(cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('theirs.pem')}`)).rejects.toThrow(/certificate/i);
+    await expect(cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('theirs.pem')}`)).rejects.toThrow(
+      /certificate/i,
+    );
     await expect(cipherWith('localhost', 'ssl-mode=VERIFY_IDENTITY')).rejects.toThrow(/certificate/i);
   });
 
+  test('an address instead of a name is refused before it is tried: nobody would check it', async () => {
+    await expect(cipherWith('127.0.0.1', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).rejects.toThrow(
+      /must name its host/,
+    );
+  });
+
   test('another name is refused', async () => {
-    await expect(cipherWith('127.0.0.1', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).rejects.toThrow(/localhost|altnames|identity|host/i);
+    makeCertificate('other.example');
+    const connection = await mysql.createConnection(`mysql://root@127.0.0.1:${port}/mysql`);
+    await connection.query('FLUSH SSL');
+    await connection.end();
+    await expect(cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).rejects.toThrow(
+      /altnames|other\.example/,
+    );
   });
 
   test('off on loopback, unless asked for', async () => {
@@ -80,6 +119,7 @@ if (source.kind === 'server') {
 } else if (source.kind === 'url') {
   test('a server whose authority we do not know is refused', async () => {
     const url = new URL(source.url);
+    url.hostname = 'localhost';
     url.searchParams.set('ssl-mode', 'VERIFY_IDENTITY');
     await expect(createDataSource(loadConfig(baseEnvironment(url.href))).initialize()).rejects.toThrow(/certificate/i);
   });

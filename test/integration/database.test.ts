@@ -55,6 +55,17 @@ describe('transactions on one data source', () => {
     await expect(writing).rejects.toThrow();
   });
 
+  test('a transaction that cannot begin stops nobody', async () => {
+    await clear();
+    const runner = gatehouse.dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('COMMIT'); // behind TypeORM's back, so that its own COMMIT and ROLLBACK fail on SQLite
+    await runner.commitTransaction().catch(() => runner.rollbackTransaction().catch(() => {}));
+    await runner.release();
+    await gatehouse.sql('INSERT INTO probe VALUES (1, 1)');
+    expect(await ids()).toEqual([1]);
+  });
+
   test('a failed statement inside leaves the connection usable', async () => {
     await clear();
     await expect(

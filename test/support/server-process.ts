@@ -137,7 +137,7 @@ export function startServer(env: Environment, options: { cwd?: string } = {}): P
 /** Asks again and again until the answer is yes. For what another process does, which tells nobody when it is done. */
 export async function until(check: () => Promise<boolean> | boolean, intervalMs = 20): Promise<void> {
   for (const deadline = Date.now() + PATIENCE_MS; !(await check()); await sleep(intervalMs)) {
-    if (Date.now() > deadline) throw new Error(`It did not happen in ${PATIENCE_MS} ms: ${check}`);
+    if (Date.now() > deadline) throw new Error(`It did not happen in ${PATIENCE_MS} ms: ${check.toString()}`);
   }
 }
 
