@@ -11,7 +11,8 @@ umask 077
 
 MYSQL_UID=999 APP_UID=10001
 # The authority's key is thrown away once it has signed, so nothing can be renewed: both certificates live as long as the
-# stack may. To replace them: docs/operations.md.
+# stack may. To replace them: `docker compose run --rm --entrypoint rm secrets -rf /secrets/mysql/tls`, then
+# `docker compose up -d --force-recreate`.
 CERTIFICATE_DAYS=3650
 
 cd /secrets

@@ -31,7 +31,7 @@ export async function migrate(dataSource: DataSource): Promise<string[]> {
 export async function pendingMigrations(dataSource: DataSource): Promise<string[]> {
   let applied: { name: string }[] = [];
   try {
-    applied = (await dataSource.query('SELECT name FROM migrations')) as { name: string }[];
+    applied = await dataSource.query<{ name: string }[]>('SELECT name FROM migrations');
   } catch (error) {
     if (!isMissingTable(error)) throw error;
   }

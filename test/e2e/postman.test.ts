@@ -44,7 +44,7 @@ beforeAll(async () => {
   summary = await run(gatehouse.origin);
   // So that stopping the instance also looks for these secrets in its log and in its errors.
   for (const { key, value } of summary.environment.values.all()) {
-    if (/password|token/.test(key) && value) gatehouse.secrets.add(String(value));
+    if (/password|token/.test(key) && typeof value === 'string' && value !== '') gatehouse.secrets.add(value);
   }
   for (const { response } of summary.run.executions) {
     if (response && response.code >= 400) gatehouse.errorBodies.push(response.text());

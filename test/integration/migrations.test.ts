@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import mysql from 'mysql2/promise';
-import { DataSource } from 'typeorm';
+import { type DataSource } from 'typeorm';
 import { afterEach, expect, inject, test } from 'vitest';
 import { loadConfig } from '../../src/config/load-config.js';
 import { createDataSource } from '../../src/database/data-source.js';
