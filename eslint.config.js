@@ -30,6 +30,9 @@ export default tseslint.config(
       '@typescript-eslint/unbound-method': 'off',
     },
   },
-  { files: ['src/main.ts', 'src/cli.ts', 'test/support/closing-reporter.ts', '**/*.mjs', 'test/browser/**'], rules: { 'no-console': 'off' } },
+  {
+    files: ['src/main.ts', 'src/cli.ts', 'test/support/closing-reporter.ts', '**/*.mjs', 'test/browser/**'],
+    rules: { 'no-console': 'off' },
+  },
   { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },
 );

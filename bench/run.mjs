@@ -23,7 +23,9 @@ const environment = (overrides) => ({
 function startServer(kind, env) {
   const child = fork(new URL('./server.mjs', import.meta.url), [kind], { env });
   return new Promise((resolve, reject) => {
-    child.once('message', ({ port }) => resolve({ origin: `http://127.0.0.1:${port}`, stop: () => child.kill('SIGKILL') }));
+    child.once('message', ({ port }) =>
+      resolve({ origin: `http://127.0.0.1:${port}`, stop: () => child.kill('SIGKILL') }),
+    );
     child.once('exit', (code) => reject(new Error(`the ${kind} server ended with ${code}`)));
   });
 }
@@ -44,7 +46,8 @@ async function makeTokens(origin, count) {
   while (tokens.length < count) {
     const email = `bench.${randomBytes(8).toString('hex')}@example.com`;
     await post(origin, '/auth/signup', { email, password: PASSWORD });
-    for (let i = 0; i < 10; i++) tokens.push((await post(origin, '/auth/login', { email, password: PASSWORD })).access_token);
+    for (let i = 0; i < 10; i++)
+      tokens.push((await post(origin, '/auth/login', { email, password: PASSWORD })).access_token);
   }
   return tokens;
 }
@@ -85,7 +88,11 @@ async function check(path) {
       const ours = await load(gatehouse.origin, path, tokens);
       const limit = await load(bare.origin, '/probe', tokens);
       expectAllOk(ours);
-      ratios.push({ ratio: ours.requests.average / limit.requests.average, ours: ours.requests.average, bare: limit.requests.average });
+      ratios.push({
+        ratio: ours.requests.average / limit.requests.average,
+        ours: ours.requests.average,
+        bare: limit.requests.average,
+      });
     }
     return ratios;
   } finally {
@@ -116,7 +123,12 @@ async function storm() {
       const busy = await load(gatehouse.origin, '/probe', tokens.slice(-1), checks);
       await Promise.all(people);
       expectAllOk(idle);
-      rounds.push({ ratio: busy.latency.p99 / idle.latency.p99, busy_p99_ms: busy.latency.p99, idle_p99_ms: idle.latency.p99, logins });
+      rounds.push({
+        ratio: busy.latency.p99 / idle.latency.p99,
+        busy_p99_ms: busy.latency.p99,
+        idle_p99_ms: idle.latency.p99,
+        logins,
+      });
     }
     return rounds;
   } finally {
@@ -127,13 +139,22 @@ async function storm() {
 const database = (process.env.DATABASE_URL ?? '').startsWith('mysql:') ? 'MySQL' : 'SQLite';
 const scenarios = { check: () => check('/probe'), me: () => check('/users/me'), storm };
 const wanted = process.argv.slice(2);
-const report = { database, cores: cpus().length, node: process.version, seconds: SECONDS, rounds: ROUNDS, scenarios: {} };
+const report = {
+  database,
+  cores: cpus().length,
+  node: process.version,
+  seconds: SECONDS,
+  rounds: ROUNDS,
+  scenarios: {},
+};
 console.log(`| scenario | ratio (median of ${ROUNDS}) | each round |\n| --- | --- | --- |`);
 for (const [name, run] of Object.entries(scenarios)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const results = await run();
   report.scenarios[name] = { ratio: round(median(results.map(({ ratio }) => ratio))), rounds: results };
-  const each = results.map((one) => JSON.stringify(one, (_, value) => (typeof value === 'number' ? round(value) : value)));
+  const each = results.map((one) =>
+    JSON.stringify(one, (_, value) => (typeof value === 'number' ? round(value) : value)),
+  );
   console.log(`| ${name} | ${report.scenarios[name].ratio} | ${each.join('<br>')} |`);
 }
 writeFileSync(new URL('./result.json', import.meta.url), `${JSON.stringify(report, null, 2)}\n`);

@@ -36,7 +36,13 @@ test('what a proxy forwards is an address, or is not believed', async () => {
   }
   const { access_token } = await gatehouse.logIn(account);
   const addresses = (await sessionsOf(access_token)).map(({ ip }: { ip: string }) => ip);
-  expect(addresses.reverse().slice(0, 5)).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1', '203.0.113.9', '2001:db8::7']);
+  expect(addresses.reverse().slice(0, 5)).toEqual([
+    '127.0.0.1',
+    '127.0.0.1',
+    '127.0.0.1',
+    '203.0.113.9',
+    '2001:db8::7',
+  ]);
 });
 
 test('without a trusted proxy a forwarded address is not believed', async () => {

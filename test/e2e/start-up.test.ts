@@ -220,9 +220,9 @@ test('a migration that is killed half way is completed by the next', async () =>
     // SQLite shows nothing before the end, so there the moments are counted from the program's first write on.
     const hasBegun = isDatabaseServer()
       ? async () => (await tablesOf(rows)).length >= kill
-      : () => statSync(`${url.replace('sqlite:', '')}-wal`, { throwIfNoEntry: false })?.size !== 0;
+      : () => (statSync(`${url.replace('sqlite:', '')}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
     await until(async () => !program.isRunning || (await hasBegun()), 1);
-    await sleep(Math.random() * (isDatabaseServer() ? 15 : 4 * kill));
+    await sleep(Math.random() * (isDatabaseServer() ? 15 : 3 * (kill - 1)));
     await program.kill();
 
     const applied = await recordedIn(rows);

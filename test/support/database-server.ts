@@ -29,7 +29,10 @@ export default async function setUp(project: TestProject): Promise<() => Promise
 }
 
 /** A private MySQL or MariaDB on a free loopback port, in a folder of its own that goes with it. */
-export async function startServer(binary: string, options: string[] = []): Promise<{ url: string; stop: () => Promise<void> }> {
+export async function startServer(
+  binary: string,
+  options: string[] = [],
+): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'gatehouse-db-'));
   const data = join(folder, 'data');
   const isMariadb = binary.endsWith('mariadbd');

@@ -147,7 +147,9 @@ describe('production refuses', () => {
   test('nothing when all is well', () => {
     expect(problemsOf(production())).toEqual([]);
     expect(problemsOf(production({ ISSUER: 'http://localhost:3000', PUBLIC_URL: 'http://127.0.0.1' }))).toEqual([]);
-    expect(problemsOf(production({ DATABASE_URL: 'mysql://user:pass@192.0.2.1/gatehouse?ssl-mode=DISABLED' }))).toEqual([]);
+    expect(problemsOf(production({ DATABASE_URL: 'mysql://user:pass@192.0.2.1/gatehouse?ssl-mode=DISABLED' }))).toEqual(
+      [],
+    );
     expect(problemsOf(production({ TRUST_PROXY: '2' }))).toEqual([]);
     expect(problemsOf(production({ TRUST_PROXY: '10.0.0.0/8, 2001:db8::1' }))).toEqual([]);
     expect(problemsOf(production({ MASTER_KEY: `${KEY},${KEY}` }))).toEqual([]);
