@@ -33,5 +33,6 @@ async function start() {
 }
 
 const app = await start();
+process.once('SIGTERM', () => process.exit(0));
 await app.listen({ host: '127.0.0.1', port: 0 });
 process.send?.({ port: app.getHttpServer().address().port });

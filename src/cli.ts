@@ -26,6 +26,7 @@ program
     }
   });
 
+process.umask(0o077);
 loadEnvFile();
 program.parseAsync().catch((error: unknown) => {
   const { code, message } = error as Error & { code?: string };

@@ -1,4 +1,4 @@
-import { Controller, Get, Res } from '@nestjs/common';
+import { Controller, Get, Logger, Res } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
@@ -17,6 +17,8 @@ class Health {
 @Public()
 @Controller('health')
 export class HealthController {
+  private readonly logger = new Logger(HealthController.name);
+
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
   @Get('live')
@@ -31,14 +33,19 @@ export class HealthController {
   @ApiOkResponse({ type: Health, description: 'Ready for traffic.' })
   @ApiResponse({ status: 503, type: Health, description: 'Not ready; the log says why.' })
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<Health> {
-    const isReady = await Promise.race([
+    const problem = await Promise.race([
       pendingMigrations(this.dataSource).then(
-        (pending) => pending.length === 0,
-        () => false,
+        (pending) => (pending.length === 0 ? undefined : { reason: 'migration_pending' }),
+        (error: unknown) => ({ reason: 'database', err: error }),
       ),
-      new Promise<boolean>((resolve) => setTimeout(resolve, READY_TIMEOUT_MS, false).unref()),
+      new Promise<{ reason: string }>((resolve) => {
+        setTimeout(resolve, READY_TIMEOUT_MS, { reason: 'database_timeout' }).unref();
+      }),
     ]);
-    if (!isReady) void reply.status(503);
-    return { status: isReady ? 'ok' : 'unavailable' };
+    if (problem) {
+      this.logger.warn({ event: 'not_ready', ...problem });
+      void reply.status(503);
+    }
+    return { status: problem ? 'unavailable' : 'ok' };
   }
 }

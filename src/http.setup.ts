@@ -1,8 +1,16 @@
 import { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { v7 as uuidv7, validate as isUuid } from 'uuid';
-import { MalformedRequest, MethodNotAllowed, Unavailable, UnsupportedMediaType } from './common/domain-error.js';
+import { validate as isUuid } from 'uuid';
+import {
+  MalformedRequest,
+  MethodNotAllowed,
+  NotFound,
+  Unavailable,
+  UnsupportedMediaType,
+} from './common/domain-error.js';
+import { trackConnections } from './http.connections.js';
 import { parseJsonObject } from './common/json-body.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
@@ -13,6 +21,8 @@ const HEADER_LIMIT_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 5_000;
+/** How often Node looks whether a time-out has passed; its own 30 s would make 10 s into 40. */
+const TIMEOUT_CHECK_MS = 1_000;
 
 /** On every answer, also on those that never become a request (ASVS 3.4; OWASP REST Security Cheat Sheet, "Security Headers"). */
 const SECURITY_HEADERS = {
@@ -23,6 +33,8 @@ const SECURITY_HEADERS = {
   'Content-Security-Policy': "default-src 'none';frame-ancestors 'none'",
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
+  // Tokens and personal data are in nearly every answer; what may be cached says so itself.
+  'Cache-Control': 'no-store',
 };
 
 /** Swagger UI brings its own scripts and inline styles; nothing else of ours is a page. */
@@ -38,13 +50,18 @@ export function httpServerOptions(config: Config, logger: Logger) {
     requestIdHeader: false,
     genReqId: ({ headers }: { headers: Record<string, string | string[] | undefined> }) => {
       const given = headers['x-request-id'];
-      return typeof given === 'string' && isUuid(given) ? given : uuidv7();
+      return typeof given === 'string' && isUuid(given) ? given : randomUUID();
     },
     trustProxy: config.trustedProxies,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: HEADER_LIMIT_BYTES },
+    http: {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      maxHeaderSize: HEADER_LIMIT_BYTES,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      requireHostHeader: false, // Node's own refusal has no body and no headers of ours; see the hook below
+    },
     return503OnClosing: false, // ours says the same as a problem, see below
     routerOptions: { maxParamLength: HEADER_LIMIT_BYTES },
     clientErrorHandler: refuseUnreadable,
@@ -56,6 +73,8 @@ export function httpServerOptions(config: Config, logger: Logger) {
 export function addHttpRules(fastify: FastifyInstance): void {
   const routes: { matches: RegExp; method: string }[] = [];
   const connections = trackConnections(fastify.server);
+  // An expectation we do not know is no reason for an answer that is not ours (RFC 9110, section 10.1.1, allows to ignore it).
+  fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   let isClosing = false;
 
   fastify.addHook('onRoute', ({ method, url }) => {
@@ -67,17 +86,21 @@ export function addHttpRules(fastify: FastifyInstance): void {
   });
 
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.headers({ ...SECURITY_HEADERS, 'X-Request-Id': request.id });
+    reply.headers(SECURITY_HEADERS).header('X-Request-Id', request.id);
+    if (request.routeOptions.url?.startsWith('/docs')) reply.header('Content-Security-Policy', DOCS_POLICY);
     if (isClosing) {
       reply.header('Connection', 'close');
       return done(new Unavailable('shutting_down', 1));
     }
-    if (request.is404) {
-      const path = request.url.split('?')[0] ?? '';
-      const allowed = routes.filter(({ matches }) => matches.test(path)).map(({ method }) => method);
-      if (allowed.length > 0) return done(new MethodNotAllowed([...new Set(allowed)].sort()));
+    if (countHeader(request, 'host') !== 1 && request.raw.httpVersion === '1.1') {
+      return done(new MalformedRequest('malformed_request', 'The request must have one Host header.'));
     }
-    if (countHeader(request, 'authorization') > 1) {
+    if (request.is404) {
+      const path = decoded(request.url.split('?')[0] ?? '');
+      const allowed = routes.filter(({ matches }) => matches.test(path)).map(({ method }) => method);
+      return done(allowed.length > 0 ? new MethodNotAllowed([...new Set(allowed)].sort()) : new NotFound('no_route'));
+    }
+    if (request.headers.authorization !== undefined && countHeader(request, 'authorization') > 1) {
       return done(new MalformedRequest('malformed_request', 'The request has two Authorization headers.'));
     }
     done();
@@ -85,18 +108,8 @@ export function addHttpRules(fastify: FastifyInstance): void {
 
   fastify.addHook('preClose', (done) => {
     isClosing = true;
-    connections.endUnused();
+    connections.drain();
     done();
-  });
-
-  fastify.addHook('onSend', (request, reply, payload, done) => {
-    // Accepted before we began to stop; the client would wait on this connection, and we for the client.
-    if (isClosing) reply.header('Connection', 'close');
-    const isDocs = /^\/docs(?:[/?-]|$)/.test(request.url);
-    if (isDocs && reply.statusCode < 400) reply.header('Content-Security-Policy', DOCS_POLICY);
-    // Tokens and personal data are in nearly every answer; what may be cached says so itself.
-    else if (!reply.hasHeader('Cache-Control')) reply.header('Cache-Control', 'no-store');
-    done(null, payload);
   });
 
   fastify.addHook('onResponse', (request, reply, done) => {
@@ -123,33 +136,13 @@ export function addHttpRules(fastify: FastifyInstance): void {
   });
 }
 
-/**
- * Node's close() waits for every connection that has not sent a whole request yet (a browser's preconnect, half a header),
- * and stops the time-outs that would end it: one silent client could hold a stopping process for as long as it is let.
- */
-function trackConnections(server: FastifyInstance['server']): { endUnused: () => void } {
-  const unanswered = new Map<Socket, number>();
-  let isClosing = false;
-  const count = (socket: Socket, change: 1 | -1) => {
-    const requests = unanswered.get(socket);
-    if (requests === undefined) return; // closed meanwhile
-    unanswered.set(socket, requests + change);
-  };
-  server.on('connection', (socket) => {
-    if (isClosing) return void socket.destroy();
-    unanswered.set(socket, 0);
-    socket.once('close', () => unanswered.delete(socket));
-  });
-  server.on('request', ({ socket }, response) => {
-    count(socket, 1);
-    response.once('close', () => count(socket, -1));
-  });
-  return {
-    endUnused: () => {
-      isClosing = true;
-      for (const [socket, requests] of unanswered) if (requests === 0) socket.destroy();
-    },
-  };
+/** As the router reads it. What cannot be decoded it has refused before. */
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
+  }
 }
 
 function refuseOtherEncodings({ headers }: FastifyRequest): void {
@@ -169,32 +162,36 @@ function countHeader({ raw }: FastifyRequest, name: string): number {
 
 /** An address that cannot be decoded: no route, so no hook has run. */
 function refuseUnroutable(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers({ ...SECURITY_HEADERS, 'X-Request-Id': request.id, 'Cache-Control': 'no-store' });
+  reply.headers(SECURITY_HEADERS).header('X-Request-Id', request.id);
   const refusal = new MalformedRequest('malformed_request', 'The request cannot be read.', {
     detail: error.code ?? 'url',
   });
   sendProblem(refusal, request, reply);
 }
 
+/** What Node's parser says, other than that it cannot read it. */
+const UNREADABLE: Record<string, [status: number, title: string, code: string]> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'headers_too_large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'request_timeout'],
+};
+
 /** What Node's HTTP parser refuses never becomes a request: answered on the socket, as a problem like everything else. */
 function refuseUnreadable(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const [status, reason] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout']
-        : [400, 'Bad Request'];
-  const problem = toProblem(new MalformedRequest('malformed_request', 'The request cannot be read.'), uuidv7());
-  const body = JSON.stringify({ ...problem, status, title: reason });
+  const [status, title, code] = UNREADABLE[error.code ?? ''] ?? [400, 'Bad Request', 'malformed_request'];
+  const problem = {
+    ...toProblem(new MalformedRequest(code, 'The request cannot be read.'), randomUUID()),
+    status,
+    title,
+  };
+  const body = JSON.stringify(problem);
   this.log.info({ event: 'request_refused', code: problem.code, status, reason: error.code });
   socket.end(
     [
-      `HTTP/1.1 ${status} ${reason}`,
+      `HTTP/1.1 ${status} ${title}`,
       'Content-Type: application/problem+json',
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${problem.request_id}`,
-      'Cache-Control: no-store',
       ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
       'Connection: close',
       '',

@@ -10,6 +10,7 @@ import { DatabaseRefuses } from './database/data-source.js';
 const DRAIN_TIMEOUT_MS = 20_000;
 
 async function main(): Promise<void> {
+  process.umask(0o077); // the files that we make (development's database and key) are their owner's
   loadEnvFile();
   const config = loadConfig(process.env);
   const logger = createLogger({ level: config.logLevel, isPretty: config.nodeEnv === 'development' });

@@ -1,5 +1,5 @@
 import { ApiProperty } from '@nestjs/swagger';
-import { IsDefined, IsOptional, IsString } from 'class-validator';
+import { IsDefined, IsString, ValidateIf } from 'class-validator';
 import { OPTIONAL_BODY } from '../common/body.pipe.js';
 import type { TokenPair } from './session.service.js';
 
@@ -46,7 +46,7 @@ export class LogoutBody {
   static readonly [OPTIONAL_BODY] = true;
 
   @ApiProperty({ ...REFRESH_TOKEN, required: false, description: 'Instead of the bearer token, when that is lost.' })
-  @IsOptional()
+  @ValidateIf((_, value) => value !== undefined)
   @IsString()
   refresh_token?: string;
 }

@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { Unavailable } from '../common/domain-error.js';
 import { canonicalEmail } from '../users/email-address.js';
+import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
 import { InvalidCredentials } from './auth.errors.js';
 import { PasswordHasher } from './password-hasher.js';
@@ -27,9 +29,16 @@ export class LoginService {
     // Equal work when there is no such account, so time tells nothing (OWASP Authentication Cheat Sheet, "Error Messages").
     const { matches, isOutdated } = await this.hasher.verify(user ?? (await this.hasher.decoy()), password);
     if (!user || !matches) throw new InvalidCredentials(user ? 'wrong_password' : 'no_such_user');
-    if (isOutdated) {
-      await this.users.upgradePasswordHash(user.id, user.passwordHash, await this.hasher.hash(user.id, password));
-    }
+    if (isOutdated) await this.upgrade(user, password);
     return { userId: user.id };
+  }
+
+  /** The password is right: a full queue must not turn the login away, the next one upgrades as well. */
+  private async upgrade({ id, passwordHash }: User, password: string): Promise<void> {
+    try {
+      await this.users.upgradePasswordHash(id, passwordHash, await this.hasher.hash(id, password));
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+    }
   }
 }

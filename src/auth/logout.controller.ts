@@ -44,7 +44,7 @@ export class LogoutController {
   })
   @ApiProblems(400, 413, 415, 422, 503)
   async logout(@Req() request: FastifyRequest, @Body() { refresh_token }: LogoutBody): Promise<void> {
-    const byBody = request.headers.authorization === undefined && refresh_token !== undefined;
+    const byBody = refresh_token !== undefined && !/^Bearer /i.test(request.headers.authorization ?? '');
     await (byBody ? this.logouts.byRefreshToken(refresh_token) : this.logouts.byAccessToken(bearerToken(request)));
   }
 

@@ -18,7 +18,7 @@ export class PasswordBlocklist {
     this.entries = new Set(
       text
         .split(/\r?\n/)
-        .filter((entry) => entry.length >= config.passwordMinLength)
+        .filter((entry) => entry.length >= config.passwordMinLength) // the list is ASCII
         .map(fold),
     );
   }

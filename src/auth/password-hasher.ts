@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { createHmac, randomBytes } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
@@ -9,7 +9,8 @@ import { Config } from '../config/config.js';
 const PRE_HASH_CONTEXT = 'gatehouse/v1/password-pre-hash';
 const SCHEME = 'bcrypt-hmac-sha384';
 const PLAIN_BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
-/** For each thread so many may wait: about 8 s of work at cost 12. */
+const MAX_BCRYPT_BYTES = 72;
+/** For each thread so many may wait, 64 at least: 8 to 16 s of work at cost 12. */
 const QUEUE_PER_THREAD = 32;
 const RETRY_AFTER_SECONDS = 2;
 
@@ -35,6 +36,7 @@ export interface PasswordCheck {
  */
 @Injectable()
 export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger(PasswordHasher.name);
   private readonly pool: Piscina;
   private decoyHash: Promise<StoredPassword> | undefined;
 
@@ -78,11 +80,14 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
     if (PLAIN_BCRYPT.test(passwordHash)) {
       // $2y$ is PHP's name for what is $2b$ here. Elsewhere nobody normalised: the password as it was typed.
       const hash = passwordHash.replace(/^\$2y\$/, '$2b$');
-      return { matches: await this.run<boolean>({ password, hash }), isOutdated: true };
+      const matches = (await this.run<boolean>({ password, hash })) && password.isWellFormed();
+      // bcrypt looked at 72 bytes. Beyond them a mistyped password matches as well, and must not become the password.
+      return { matches, isOutdated: Buffer.byteLength(password) <= MAX_BCRYPT_BYTES };
     }
     const [scheme, sealed = ''] = passwordHash.split(':');
     const hash = scheme === SCHEME ? this.masterKeys.open('password-pepper', sealed, id) : undefined;
     if (hash === undefined) {
+      this.logger.warn({ event: 'password_hash_not_openable' }); // moved, damaged, or sealed under a key that was taken out
       await this.verify(await this.decoy(), password);
       return { matches: false, isOutdated: false };
     }

@@ -39,10 +39,10 @@ export class PurgeService implements OnApplicationBootstrap, BeforeApplicationSh
   /** One round. A revocation goes when the last access token it concerns has, a session a day after its absolute end. */
   async purge(): Promise<{ sessions: number; revocations: number }> {
     const now = this.clock.now();
-    const revocations = await untilDone(() =>
+    const revocations = await this.untilDone(() =>
       this.revocations.purge(plusSeconds(now, -REVOCATION_MARGIN_SECONDS), BATCH),
     );
-    const sessions = await untilDone(() => this.sessions.purge(plusSeconds(now, -SESSION_MARGIN_SECONDS), BATCH));
+    const sessions = await this.untilDone(() => this.sessions.purge(plusSeconds(now, -SESSION_MARGIN_SECONDS), BATCH));
     return { sessions, revocations };
   }
 
@@ -67,13 +67,14 @@ export class PurgeService implements OnApplicationBootstrap, BeforeApplicationSh
     }
     this.schedule();
   }
-}
 
-async function untilDone(purgeBatch: () => Promise<number>): Promise<number> {
-  let total = 0;
-  for (;;) {
-    const deleted = await purgeBatch();
-    total += deleted;
-    if (deleted < BATCH) return total;
+  private async untilDone(purgeBatch: () => Promise<number>): Promise<number> {
+    let total = 0;
+    while (!this.isStopping) {
+      const deleted = await purgeBatch();
+      total += deleted;
+      if (deleted < BATCH) break;
+    }
+    return total;
   }
 }

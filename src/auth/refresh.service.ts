@@ -28,8 +28,9 @@ export class RefreshService {
    * @throws InvalidRefreshToken
    */
   async refresh(token: string): Promise<TokenPair> {
-    const now = this.clock.now();
+    const arrivedAt = this.clock.now();
     const { session, generation } = await this.authenticate(token);
+    const now = this.clock.now();
     const problem = sessionProblem(session, now);
     if (problem) throw new InvalidRefreshToken(problem);
 
@@ -39,7 +40,7 @@ export class RefreshService {
         return this.sessions.tokensOf({ ...session, ...rotation, generation: generation + 1 }, now);
       }
     }
-    return this.repeat(session.id, generation);
+    return this.repeat(session.id, generation, arrivedAt);
   }
 
   /**
@@ -55,15 +56,19 @@ export class RefreshService {
     return { session, generation: parsed.generation };
   }
 
-  /** For a token that did not rotate its session. The row is read again: it may have been a close race. */
-  private async repeat(id: string, generation: number): Promise<TokenPair> {
+  /**
+   * For a token that did not rotate its session. The row is read again: it may have been a close race. What counts is when
+   * the request arrived: one that waited for the winner of the race is no replay, however long it waited.
+   */
+  private async repeat(id: string, generation: number, arrivedAt: Date): Promise<TokenPair> {
     const now = this.clock.now();
     const session = await this.rows.findById(id);
     const problem = session ? sessionProblem(session, now) : 'purged';
     if (!session || problem) throw new InvalidRefreshToken(problem ?? 'purged');
 
-    const elapsedMs = now.getTime() - session.lastUsedAt.getTime();
-    const isRetry = generation === session.generation - 1 && elapsedMs < this.config.refreshLeewaySeconds * 1000;
+    const leewayMs = this.config.refreshLeewaySeconds * 1000;
+    const isInTime = leewayMs > 0 && arrivedAt.getTime() - session.lastUsedAt.getTime() < leewayMs;
+    const isRetry = isInTime && generation === session.generation - 1;
     if (isRetry) return this.sessions.tokensOf(session, now);
 
     await this.sessions.end(id, 'refresh_token_replayed');

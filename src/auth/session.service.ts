@@ -19,6 +19,8 @@ import { SessionRepository, type Rotation } from './session.repository.js';
 /** Live sessions of one user; one more ends the oldest (ASVS 7.1.2). */
 export const MAX_SESSIONS = 10;
 
+const CLOCK_MARGIN_SECONDS = 60;
+
 /** What a client gets for a login or a refresh. Seconds, as of the answer. */
 export interface TokenPair {
   accessToken: string;
@@ -70,7 +72,7 @@ export class SessionService {
   /** The instants that a login or a rotation at `now` gives a session. */
   extend(absoluteExpiresAt: Date, now: Date): Rotation {
     const expiresAt = earlier(plusSeconds(now, this.config.sessionIdleSeconds), absoluteExpiresAt);
-    const accessExpiresAt = earlier(plusSeconds(now, this.config.accessTokenTtlSeconds), absoluteExpiresAt);
+    const accessExpiresAt = earlier(plusSeconds(now, this.config.accessTokenTtlSeconds), expiresAt);
     return { lastUsedAt: now, expiresAt, accessExpiresAt };
   }
 
@@ -114,8 +116,9 @@ export class SessionService {
   /** Ends every session of the caller. */
   async endAll({ userId }: Principal): Promise<void> {
     await inTransaction(this.dataSource, async (transaction) => {
-      const live = await this.sessions.findLive(userId, this.clock.now(), transaction);
-      await this.endWithin(transaction, live, 'logout_all');
+      // Those that are expired by this clock and not yet by another instance's, too.
+      const since = plusSeconds(this.clock.now(), -CLOCK_MARGIN_SECONDS);
+      await this.endWithin(transaction, await this.sessions.findLive(userId, since, transaction), 'logout_all');
     });
   }
 

@@ -1,11 +1,13 @@
 import { ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
 import { InvalidFields, MalformedRequest, UnsupportedMediaType, type FieldError } from './domain-error.js';
 
+const UNKNOWN_FIELD = { code: 'unknown_field', message: 'The body has a field that is not known here.' };
+
 /** class-validator's constraint names → our codes. */
 const CODES: Record<string, Pick<FieldError, 'code' | 'message'>> = {
   isDefined: { code: 'required', message: 'Is missing.' },
   isString: { code: 'wrong_type', message: 'Must be a string.' },
-  whitelistValidation: { code: 'unknown_field', message: 'The body has a field that is not known here.' },
+  whitelistValidation: UNKNOWN_FIELD,
 };
 
 /** Marks a DTO whose route also works without a body. */
@@ -41,8 +43,24 @@ export class BodyPipe extends ValidationPipe {
       }
       value = {};
     }
-    return super.transform(value, metadata);
+    return super.transform(flat(value as object), metadata);
   }
+}
+
+/**
+ * Every body of ours is flat. class-transformer would follow a nested value down until the stack ends, and lets names
+ * pass that every object has (`toString`); so neither reaches it.
+ */
+function flat(value: object): object {
+  if (Object.keys(value).some((name) => name in Object.prototype)) {
+    throw new InvalidFields([{ field: 'body', ...UNKNOWN_FIELD }]);
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [
+      name,
+      typeof field === 'object' && field !== null ? [] : (field as unknown),
+    ]),
+  );
 }
 
 function toFieldErrors(errors: ValidationError[]): FieldError[] {

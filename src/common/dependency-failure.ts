@@ -6,12 +6,18 @@ const CODES = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
   'EHOSTUNREACH',
+  'ENETUNREACH',
   'ETIMEDOUT',
   'PROTOCOL_CONNECTION_LOST',
   'PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR',
   'PROTOCOL_SEQUENCE_TIMEOUT',
   'HANDSHAKE_SSL_ERROR',
   'ER_CON_COUNT_ERROR',
+  'ER_USER_LIMIT_REACHED',
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_TABLEACCESS_DENIED_ERROR',
+  'CERT_HAS_EXPIRED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
   'ER_SERVER_SHUTDOWN',
   'ER_LOCK_DEADLOCK',
   'ER_LOCK_WAIT_TIMEOUT',
@@ -30,6 +36,8 @@ export function isDependencyFailure(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return (
     (typeof code === 'string' && CODES.has(code)) ||
-    /^Pool is closed|closed state|no such table|database connection is not open/.test(error.message)
+    /^Pool is closed|^Queue limit reached|^No connections available|closed state|no such table|database connection is not open/.test(
+      error.message,
+    )
   );
 }

@@ -1,6 +1,6 @@
 import { MalformedRequest } from './domain-error.js';
 
-const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
+const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor']);
 const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g;
 
 const malformed = (detail: string) =>

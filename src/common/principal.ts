@@ -48,6 +48,7 @@ export const CurrentClient = createParamDecorator((_: unknown, context: Executio
  * forwarded is no address. IPv4 in its own form, not mapped into IPv6.
  */
 export function clientAddress({ ip, socket }: FastifyRequest): string {
-  const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+  const isAddress = isIP(ip) !== 0 && !ip.includes('%'); // a zone is free text, and of no use elsewhere
+  const address = isAddress ? ip : (socket.remoteAddress ?? '');
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -101,6 +101,7 @@ export function sendProblem(error: DomainError, request: FastifyRequest, reply: 
   void reply
     .status(problem.status)
     .headers(error.headers)
+    .header('Cache-Control', 'no-store') // a route that may be cached has said so before it failed
     .type('application/problem+json')
     .send(JSON.stringify(problem));
 }

@@ -146,9 +146,12 @@ export class Config {
   }
 
   /** What Fastify's `trustProxy` takes. */
-  get trustedProxies(): false | number | string[] {
+  get trustedProxies(): false | string[] | ((address: string, hop: number) => boolean) {
     if (this.trustProxy === '') return false;
-    return /^\d+$/.test(this.trustProxy) ? Number(this.trustProxy) : listOf(this.trustProxy);
+    if (!/^\d+$/.test(this.trustProxy)) return listOf(this.trustProxy);
+    // As a function: Fastify 5 takes a bare number for "trust nobody".
+    const hops = Number(this.trustProxy);
+    return (_, hop) => hop < hops;
   }
 }
 
@@ -164,6 +167,7 @@ function IsDatabaseUrl() {
     if (value === '' || /^sqlite:(\/\/)?./.test(value)) return true;
     const url = parseUrl(value);
     if (url?.protocol !== 'mysql:' || url.hostname === '' || !/^\/[^/]+$/.test(url.pathname)) return false;
+    if (![url.username, url.password, url.pathname].every(isDecodable)) return false;
     return ['VERIFY_IDENTITY', 'DISABLED'].includes(sslModeOf(url));
   });
 }
@@ -226,7 +230,7 @@ function IsTrustProxy() {
         const [address = '', prefix, ...rest] = entry.split('/');
         const bits = isIP(address) === 6 ? 128 : 32;
         const validPrefix =
-          prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= bits);
+          prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) >= 8 && Number(prefix) <= bits);
         return isIP(address) !== 0 && validPrefix && rest.length === 0;
       });
     },
@@ -242,6 +246,15 @@ function parseMasterKeys(value: string): Buffer[] {
   return listOf(value).map((key) =>
     /^[A-Za-z0-9+/]+={0,2}$/.test(key) ? Buffer.from(key, 'base64') : Buffer.alloc(0),
   );
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function parseUrl(value: string): URL | undefined {

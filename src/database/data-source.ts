@@ -1,22 +1,17 @@
-import mysql from 'mysql2';
+import type { SslOptions } from 'mysql2';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { sslModeOf, type Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
+import { DatabaseLog } from './database-log.js';
 import { migrations } from './migrations.js';
+import { boundedMysql } from './mysql-driver.js';
 import { serialiseSqlite } from './serialised-sqlite.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;
-
-/** Strict, so that nothing is cut to fit (ASVS 2.2.1); in UTC; each statement sees what is committed when it starts. */
-const SESSION_SETTINGS = [
-  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
-  "SET SESSION time_zone = '+00:00'",
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-];
 
 /** What no waiting mends: whoever waits a minute for it looks like a service that starts slowly. */
 const REFUSALS = new Set(['ER_ACCESS_DENIED_ERROR', 'ER_ACCESS_DENIED_NO_PASSWORD_ERROR']);
@@ -40,7 +35,7 @@ export function createDataSource(
   config: Config,
   { entities = [], queryTimeoutMs = QUERY_TIMEOUT_MS }: DataSourceSettings = {},
 ): DataSource {
-  const common = { entities, migrations, synchronize: false, migrationsRun: false, logging: false } as const;
+  const common = { entities, migrations, synchronize: false, migrationsRun: false, logger: new DatabaseLog() } as const;
   const { sqlitePath } = config;
   if (sqlitePath !== undefined) {
     refuseWithoutSqlite();
@@ -60,7 +55,7 @@ export function createDataSource(
   return new DataSource({
     ...common,
     type: 'mysql',
-    driver: withSessionSettings(),
+    driver: boundedMysql,
     host,
     port: Number(url.port || 3306),
     username: decodeURIComponent(url.username),
@@ -118,25 +113,7 @@ function refuseWithoutSqlite(): void {
   }
 }
 
-/** mysql2, with our settings sent first on every new connection of the pool. */
-function withSessionSettings() {
-  return {
-    ...mysql,
-    createPool(options: mysql.PoolOptions) {
-      const pool = mysql.createPool(options);
-      pool.on('connection', (connection) => {
-        for (const statement of SESSION_SETTINGS) {
-          connection.query(statement, (error) => {
-            if (error) connection.destroy(); // never work on a connection that is not strict
-          });
-        }
-      });
-      return pool;
-    },
-  };
-}
-
-function tlsOptions(url: URL): mysql.SslOptions | undefined {
+function tlsOptions(url: URL): SslOptions | undefined {
   if (sslModeOf(url) === 'DISABLED') return undefined;
   const ca = url.searchParams.get('ssl-ca');
   return {

@@ -4,6 +4,16 @@ import { Config } from '../config/config.js';
 import { connect, createDataSource } from './data-source.js';
 import { migrate } from './migrator.js';
 
+/** On a connection without the time limit of a request's statement: another process may hold the lock. */
+async function migrateApart(config: Config): Promise<string[]> {
+  const dataSource = await createDataSource(config, { queryTimeoutMs: 0 }).initialize();
+  try {
+    return await migrate(dataSource);
+  } finally {
+    await dataSource.destroy();
+  }
+}
+
 /** The connection, made once at start. Entities come from the modules that own them. */
 @Module({
   imports: [
@@ -17,7 +27,7 @@ import { migrate } from './migrator.js';
         await connect(dataSource, (code, wait_ms) => logger.warn({ event: 'database_not_there_yet', code, wait_ms }));
         // In production the operator migrates, with rights that this process does not have.
         if (!config.isProduction) {
-          const applied = await migrate(dataSource);
+          const applied = await migrateApart(config);
           if (applied.length > 0) logger.log({ event: 'migrated', applied });
         }
         return dataSource;

@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 
-const ATTEMPTS = 5;
-/** MySQL: deadlock found, lock wait timeout. Both have rolled the transaction back. */
+const ATTEMPTS = 3;
+/** MySQL: deadlock found, lock wait timeout. TypeORM rolls back behind both. */
 const TRY_AGAIN = new Set([1213, 1205]);
 
 /** Runs `work` in one transaction, again from the start when the database chose it as a deadlock's victim. */

@@ -86,7 +86,7 @@ export class AccessTokens {
    *
    * Requirements: RFC 9068 section 4, RFC 8725 sections 3.1 to 3.11, ASVS 9.1 and 9.2.
    *
-   * @throws InvalidToken with a `detail` for the log; Unavailable is the caller's to expect when the key must be looked up.
+   * @throws InvalidToken with a `detail` for the log; the database's error when an unknown kid cannot be looked up.
    */
   async verify(token: string): Promise<AccessTokenClaims> {
     const claims = await this.authenticate(token);

@@ -22,11 +22,12 @@ export class RevocationRepository {
 
   /** Those of `values` that are revoked. One query on the unique index, however many values. */
   async findRevoked(kind: RevocationKind, values: readonly string[]): Promise<Set<string>> {
-    const found = await this.rows
-      .createQueryBuilder('revocation')
-      .select('revocation.value', 'value')
-      .where('revocation.kind = :kind AND revocation.value IN (:...values)', { kind, values: [...new Set(values)] })
-      .getRawMany<{ value: string }>();
+    // By hand: this is the one query of every request, and building it would cost more than answering it.
+    const distinct = [...new Set(values)];
+    const found = await this.rows.query<{ value: string }[]>(
+      `SELECT value FROM revocations WHERE kind = ? AND value IN (${distinct.map(() => '?').join()})`,
+      [kind, ...distinct],
+    );
     return new Set(found.map(({ value }) => value));
   }
 

@@ -8,7 +8,7 @@ export class SigningKey {
   kid!: string;
 
   /** 1 for the first key, then counting up; unique, so that the database decides who makes the next. */
-  @Column('bigint')
+  @Column('bigint', { transformer: { to: (value: number) => value, from: Number } })
   number!: number;
 
   @Column('varchar')

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import {
   createHash,
   createPrivateKey,
@@ -9,12 +9,13 @@ import {
 } from 'node:crypto';
 import { Clock } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
+import { InvalidConfig } from '../config/load-config.js';
 import type { SigningKey } from './signing-key.entity.js';
 import { SigningKeyRepository } from './signing-key.repository.js';
 
 export const ALGORITHM = 'ES256';
 
-/** How old the keys in memory may be, in milliseconds. */
+/** How old the keys in memory may be when one is to sign or all are published, in milliseconds. */
 const MAX_AGE_MS = 60_000;
 /** An unknown kid makes us look again at most this often: forged kids are free, database queries are not. */
 const COOLDOWN_MS = 1_000;
@@ -40,7 +41,7 @@ interface KeyRing {
  * instance that needs one makes it.
  */
 @Injectable()
-export class SigningKeys {
+export class SigningKeys implements OnApplicationBootstrap {
   private ring: KeyRing | undefined;
   private loading: Promise<KeyRing> | undefined;
   private readonly privateKeys = new Map<string, KeyObject>();
@@ -52,9 +53,24 @@ export class SigningKeys {
   ) {}
 
   /**
+   * Refuses to start on a database whose signing key the master key does not open: every login would fail, and sign-ups
+   * would be sealed under the wrong key. A database that is not migrated, or not there, says nothing about that yet.
+   */
+  async onApplicationBootstrap(): Promise<void> {
+    let ring: KeyRing;
+    try {
+      ring = await this.load();
+    } catch {
+      return;
+    }
+    const newest = [...ring.byKid.values()].at(-1);
+    if (newest) this.open(newest.row);
+  }
+
+  /**
    * The key to sign with now: the newest that is active.
    *
-   * @throws Error when the configured master keys do not open it: an operator's mistake, and no reason to make another.
+   * @throws InvalidConfig when no configured master key opens it: an operator's mistake, and no reason to make another.
    */
   async signingKey(): Promise<{ kid: string; privateKey: KeyObject }> {
     const ring = await this.fresh();
@@ -71,7 +87,8 @@ export class SigningKeys {
     const ring = this.ring ?? (await this.load());
     const known = ring.byKid.get(kid);
     if (known) return known.publicKey;
-    if (this.clock.now().getTime() - ring.loadedAt < COOLDOWN_MS) return undefined;
+    const isRecent = this.clock.now().getTime() - ring.loadedAt < COOLDOWN_MS;
+    if (isRecent && ring.byKid.size > 0) return undefined;
     return (await this.load()).byKid.get(kid)?.publicKey;
   }
 
@@ -120,7 +137,11 @@ export class SigningKeys {
     const known = this.privateKeys.get(row.kid);
     if (known) return known;
     const pem = this.masterKeys.open('signing-key-encryption', row.privateKey, row.kid);
-    if (pem === undefined) throw new Error(`no key of MASTER_KEY opens the signing key ${row.kid}`);
+    if (pem === undefined) {
+      throw new InvalidConfig([
+        'MASTER_KEY opens no signing key of this database: another one was in use when it was made',
+      ]);
+    }
     const privateKey = createPrivateKey(pem);
     this.privateKeys.set(row.kid, privateKey);
     return privateKey;

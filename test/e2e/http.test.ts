@@ -92,6 +92,12 @@ describe('the address', () => {
     '/auth/sessions/',
   ])('404: GET %s', async (path) => expectProblem(await gatehouse.get(path), 404, 'not_found'));
 
+  test('404 whatever the body is', async () => {
+    for (const raw of ['x'.repeat(20_000), '{', '{}']) {
+      expectProblem(await gatehouse.request('POST', '/nowhere', { raw, headers: JSON_TYPE }), 404, 'not_found');
+    }
+  });
+
   test('nothing of it comes back', async () => {
     const { text } = await gatehouse.get('/canary-path?canary-query=1');
     expect(text).not.toContain('canary');
@@ -112,6 +118,7 @@ describe('the address', () => {
     ['OPTIONS', '/auth/login', 'POST'],
     ['DELETE', '/.well-known/jwks.json', 'GET, HEAD'],
     ['POST', '/health/live', 'GET, HEAD'],
+    ['GET', '/auth/log%69n', 'POST'],
   ])('405: %s %s allows %s', async (method, path, allow) => {
     const answer = await gatehouse.request(method, path);
     expectProblem(answer, 405, 'method_not_allowed');
@@ -169,7 +176,7 @@ describe('headers', () => {
     expect(gatehouse.logLines.some((line) => JSON.parse(line).request_id === id)).toBe(true);
     for (const bad of ['x', `${id}x`, `${id}, ${id}`, "'--"]) {
       const { headers } = await gatehouse.get('/nowhere', { headers: { 'X-Request-Id': bad } });
-      expect(headers.get('x-request-id')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+      expect(headers.get('x-request-id')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4/);
     }
   });
 
@@ -199,11 +206,19 @@ describe('on the wire', () => {
       400,
     ],
     ['huge headers', `GET / HTTP/1.1\r\nHost: x\r\nX-Canary: ${'canary'.repeat(4000)}\r\n\r\n`, 431],
-    ['no Host', 'GET /health/live HTTP/1.1\r\n\r\n', 400],
+    ['no Host', 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['two Hosts', 'GET /health/live HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n', 400],
+    [
+      'an expectation nobody knows',
+      'GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: canary\r\nConnection: close\r\n\r\n',
+      200,
+    ],
   ])('%s', async (_, bytes, status) => {
     const answer = await rawRequest(bytes);
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(answer).not.toContain('canary');
+    expect(answer.toLowerCase()).toContain('x-content-type-options: nosniff');
+    if (status !== 200) expect(answer).toContain('application/problem+json');
   });
 
   test('what is not HTTP gets a problem too', async () => {

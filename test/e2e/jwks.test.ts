@@ -1,6 +1,7 @@
 import { createPublicKey, createVerify, type JsonWebKey } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { thumbprint } from '../../src/tokens/signing-keys.js';
+import { Unavailable } from '../../src/common/domain-error.js';
+import { SigningKeys, thumbprint } from '../../src/tokens/signing-keys.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;
@@ -43,15 +44,20 @@ test('the private half is in the database only under the master key', async () =
   expect(Buffer.from(row.private_key.split('.')[1], 'base64url').toString('latin1')).not.toContain('PRIVATE KEY');
 });
 
-test('a master key that does not open the signing key makes no other one: logins fail loudly', async () => {
-  const account = await gatehouse.signUp();
-  await gatehouse.logIn(account);
-  const stranger = await gatehouse.another({
+test('an error is not cacheable', async () => {
+  const keys = gatehouse.app.get(SigningKeys);
+  const published = keys.published;
+  keys.published = () => Promise.reject(new Unavailable('test', 1));
+  const { status, headers } = await gatehouse.get('/.well-known/jwks.json');
+  keys.published = published;
+  expect([status, headers.get('cache-control')]).toEqual([503, 'no-store']);
+});
+
+test('a master key that does not open the signing key: the service does not start, and makes no other key', async () => {
+  await gatehouse.signUpAndLogIn();
+  const stranger = gatehouse.another({
     MASTER_KEY: Buffer.from('0123456789abcdef0123456789ABCDE\xff', 'latin1').toString('base64'),
   });
-  const other = await stranger.signUp();
-  const { status } = await stranger.post('/auth/login', { email: other.email, password: other.password });
-  expect(status).toBe(500);
+  await expect(stranger).rejects.toThrow(/MASTER_KEY opens no signing key/);
   expect(await gatehouse.sql('SELECT kid FROM signing_keys')).toHaveLength(1);
-  await stranger.stop();
 });

@@ -58,6 +58,13 @@ describe('is idempotent: 204', () => {
     expect(await meStatus(access_token)).toBe(401);
   });
 
+  test('with the refresh token beside credentials of another kind', async () => {
+    const { refresh_token, access_token } = await gatehouse.signUpAndLogIn();
+    const headers = { Authorization: 'Basic YTpi' };
+    expect((await gatehouse.post('/auth/logout', { refresh_token }, { headers })).status).toBe(204);
+    expect(await meStatus(access_token)).toBe(401);
+  });
+
   test('with a JSON content type and an empty body, as many clients send it', async () => {
     const { access_token: token } = await gatehouse.signUpAndLogIn();
     const headers = { 'Content-Type': 'application/json' };
@@ -92,6 +99,10 @@ describe('401 for anything else', () => {
     expect(await meStatus(access_token)).toBe(200);
   });
 
+  test('a refresh token of another type is a 422', async () => {
+    for (const refresh_token of [null, 1, {}]) expect((await logOut(undefined, { refresh_token })).status).toBe(422);
+  });
+
   test('a body with an unknown field is a 422', async () => {
     const { access_token } = await gatehouse.signUpAndLogIn();
     expect((await logOut(access_token, { everywhere: true })).status).toBe(422);
@@ -111,6 +122,16 @@ describe('logout-all', () => {
       expect(await refreshStatus(refresh_token)).toBe(401);
     }
     expect(await meStatus(other.access_token)).toBe(200);
+  });
+
+  test('ends the caller’s own session although its idle time has passed by', async () => {
+    const impatient = await gatehouse.another({ SESSION_IDLE_SECONDS: '3', ACCESS_TOKEN_TTL_SECONDS: '900' });
+    const { access_token: token, expires_in } = await impatient.signUpAndLogIn();
+    expect(expires_in).toBe(3); // no token outlives its session
+    impatient.passSeconds(2);
+    expect((await impatient.post('/auth/logout-all', undefined, { token })).status).toBe(204);
+    expect((await impatient.get('/users/me', { token })).status).toBe(401);
+    await impatient.stop();
   });
 
   test('takes no body: a field in one is refused', async () => {

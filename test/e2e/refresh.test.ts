@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { SessionRepository } from '../../src/auth/session.repository.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;
@@ -90,6 +91,25 @@ test('50 at once: one rotation, one successor, nobody logged out', async () => {
   expect(Number(row.generation)).toBe(1);
   expect(row.ended_at).toBeNull();
   expect((await refresh([...successors][0])).status).toBe(200);
+});
+
+test('one that waited for the winner longer than the leeway is no replay', async () => {
+  const { refresh_token } = await gatehouse.signUpAndLogIn();
+  const rows = gatehouse.app.get(SessionRepository);
+  const rotate = rows.rotate.bind(rows);
+  let first = true;
+  rows.rotate = async (...args) => {
+    if (first) {
+      first = false;
+      return rotate(...args);
+    }
+    pass(60); // as if the row had been locked for a minute
+    return rotate(...args);
+  };
+  const answers = await Promise.all([refresh(refresh_token), refresh(refresh_token)]);
+  rows.rotate = rotate;
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  expect(answers[0].body.refresh_token).toBe(answers[1].body.refresh_token);
 });
 
 describe('a token that is not ours', () => {

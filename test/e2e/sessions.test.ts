@@ -31,7 +31,13 @@ test('lists the live sessions, newest first, with where they come from and no to
 
 test('what a proxy forwards is an address, or is not believed', async () => {
   const account = await gatehouse.signUp();
-  for (const forwarded of ['<script>', 'unknown', '1.2.3.4.5', '::ffff:203.0.113.9', '2001:db8::7, 127.0.0.1']) {
+  for (const forwarded of [
+    '<script>',
+    'unknown',
+    `fe80::1%${'a'.repeat(300)}`,
+    '::ffff:203.0.113.9',
+    '2001:db8::7, 127.0.0.1',
+  ]) {
     await gatehouse.logIn(account, { headers: { 'X-Forwarded-For': forwarded } });
   }
   const { access_token } = await gatehouse.logIn(account);
@@ -43,6 +49,19 @@ test('what a proxy forwards is an address, or is not believed', async () => {
     '203.0.113.9',
     '2001:db8::7',
   ]);
+});
+
+test.each([
+  ['1', '198.51.100.1, 203.0.113.7', '203.0.113.7'],
+  ['2', '198.51.100.1, 203.0.113.7', '198.51.100.1'],
+  ['127.0.0.0/8', '198.51.100.1, 203.0.113.7', '203.0.113.7'],
+  ['127.0.0.0/8,203.0.113.0/24', '198.51.100.1, 203.0.113.7', '198.51.100.1'],
+])('TRUST_PROXY=%s: of %j the client is %s', async (trusted, forwarded, client) => {
+  const proxied = await gatehouse.another({ TRUST_PROXY: trusted });
+  const account = await proxied.signUp();
+  const { access_token: token } = await proxied.logIn(account, { headers: { 'X-Forwarded-For': forwarded } });
+  expect((await proxied.get('/auth/sessions', { token })).body.sessions[0].ip).toBe(client);
+  await proxied.stop();
 });
 
 test('without a trusted proxy a forwarded address is not believed', async () => {

@@ -8,6 +8,7 @@ beforeAll(async () => {
 afterAll(() => gatehouse.stop());
 
 const signUp = (json: unknown) => gatehouse.post('/auth/signup', json);
+const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
 const errorsOf = (body: { errors: { field: string; code: string }[] }) =>
   body.errors.map(({ field, code }) => `${field}: ${code}`);
 
@@ -76,6 +77,10 @@ describe('422 names every refused field', () => {
       ['password: password_predictable'],
     ],
     ['an unknown field', { ...newAccount(), admin: true }, ['body: unknown_field']],
+    ['a field that every object has', { ...newAccount(), toString: 'x' }, ['body: unknown_field']],
+    ['another', { ...newAccount(), hasOwnProperty: {} }, ['body: unknown_field']],
+    ['a deep value', { email: nested(4000), password: 'violet kettle gravel' }, ['email: wrong_type']],
+    ['a deep value in an unknown field', { ...newAccount(), x: nested(4000) }, ['body: unknown_field']],
   ])('%s', async (_, json, expected) => {
     const { status, body } = await signUp(json);
     expect(status).toBe(422);

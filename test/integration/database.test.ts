@@ -108,6 +108,32 @@ onMysql('every connection', () => {
     await expect(gatehouse.sql('INSERT INTO probe VALUES (99, NULL)')).rejects.toThrow();
   });
 
+  test('a statement that takes too long gives its connection up, and says nothing but that', async () => {
+    const slow = gatehouse.sql("SELECT SLEEP(8), 'canary-parameter'");
+    await expect(slow).rejects.toThrow();
+    const started = Date.now();
+    await Promise.all(Array.from({ length: 12 }, () => gatehouse.sql('SELECT 1')));
+    expect(Date.now() - started).toBeLessThan(2_500); // not the rest of the eight seconds
+    const lines = gatehouse.logLines.filter((line) => line.includes('slow_query'));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(gatehouse.logLines.join()).not.toContain('canary-parameter');
+  });
+
+  test('a row that is locked for long: 503 for who needs it, nothing for the others', async () => {
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    const other = await gatehouse.signUpAndLogIn();
+    const sid = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()).sid;
+    const runner = gatehouse.dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT * FROM sessions WHERE id = ? FOR UPDATE', [sid]);
+    const logout = gatehouse.post('/auth/logout', undefined, { token });
+    expect((await gatehouse.get('/users/me', { token: other.access_token })).status).toBe(200);
+    expect((await logout).status).toBe(503);
+    await runner.rollbackTransaction();
+    await runner.release();
+    expect((await gatehouse.post('/auth/logout', undefined, { token })).status).toBe(204);
+  });
+
   test('takes one statement at a time', async () => {
     await expect(gatehouse.sql('SELECT 1; SELECT 2')).rejects.toThrow();
   });

@@ -14,7 +14,7 @@ if (!session) throw new Error('README.md has no session');
 const unique = `ada.${Date.now()}@example.com`;
 const normalise = (/** @type {string} */ text) =>
   text
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>')
     .replaceAll(unique, 'ada@example.com')
     .replace(/\n+/g, '\n')

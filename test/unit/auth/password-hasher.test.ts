@@ -85,6 +85,11 @@ describe('plain bcrypt from elsewhere', () => {
     expect((await hasher.verify({ id: ID, passwordHash: plain }, `${PASSWORD}x`)).matches).toBe(false);
   });
 
+  test('what lies beyond the 72 bytes that bcrypt reads does not become the password', async () => {
+    const passwordHash = await bcrypt.hash('x'.repeat(80), 4);
+    expect(await hasher.verify({ id: ID, passwordHash }, 'x'.repeat(79))).toEqual({ matches: true, isOutdated: false });
+  });
+
   test('a known answer of another implementation (jBCrypt test vector)', async () => {
     const passwordHash = '$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i';
     expect((await hasher.verify({ id: ID, passwordHash }, 'abc')).matches).toBe(true);
