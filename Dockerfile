@@ -15,7 +15,7 @@ COPY migrations migrations
 RUN npm run build && rm dist/.tsbuildinfo
 
 FROM manifest AS dependencies
-RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --omit=optional --omit=dev
+RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM ${NODE_IMAGE}
 # What the server never uses is what an intruder would: package managers, and programs that change their user (CIS 4.8).
