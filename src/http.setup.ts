@@ -113,8 +113,8 @@ export function addHttpRules(fastify: FastifyInstance): void {
   });
 
   fastify.addHook('onResponse', (request, reply, done) => {
-    const isProbe = request.url.startsWith('/health/');
-    request.log[isProbe ? 'debug' : 'info']({
+    const level = request.url.startsWith('/health/') ? 'debug' : 'info';
+    request.log[level]({
       event: 'http_request',
       method: request.method,
       route: request.is404 ? undefined : request.routeOptions.url, // the pattern: a path may hold what it should not
@@ -157,7 +157,12 @@ function refuseOtherEncodings({ headers }: FastifyRequest): void {
 
 /** Node joins or drops repeated headers; only the raw list shows that there were two. */
 function countHeader({ raw }: FastifyRequest, name: string): number {
-  return raw.rawHeaders.filter((header, index) => index % 2 === 0 && header.toLowerCase() === name).length;
+  let count = 0;
+  for (let i = 0; i < raw.rawHeaders.length; i += 2) {
+    const header = raw.rawHeaders[i] as string;
+    if (header.length === name.length && header.toLowerCase() === name) count++;
+  }
+  return count;
 }
 
 /** An address that cannot be decoded: no route, so no hook has run. */
