@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 
-const ATTEMPTS = 3;
-/** MySQL: deadlock found, lock wait timeout. TypeORM rolls back behind both. */
-const TRY_AGAIN = new Set([1213, 1205]);
+const ATTEMPTS = 8;
+const MAX_PAUSE_MS = 20;
+/** MySQL's error for the victim of a deadlock. A row that stays locked (1205) is not tried again: that took its time already. */
+const ER_LOCK_DEADLOCK = 1213;
 
 /** Runs `work` in one transaction, again from the start when the database chose it as a deadlock's victim. */
 export async function inTransaction<T>(
@@ -13,7 +15,8 @@ export async function inTransaction<T>(
     try {
       return await dataSource.transaction(work);
     } catch (error) {
-      if (attempt >= ATTEMPTS || !TRY_AGAIN.has((error as { errno?: number }).errno ?? 0)) throw error;
+      if (attempt >= ATTEMPTS || (error as { errno?: number }).errno !== ER_LOCK_DEADLOCK) throw error;
+      await sleep(Math.random() * MAX_PAUSE_MS);
     }
   }
 }

@@ -44,6 +44,7 @@ interface KeyRing {
 export class SigningKeys implements OnApplicationBootstrap {
   private ring: KeyRing | undefined;
   private loading: Promise<KeyRing> | undefined;
+  private nextLoad: Promise<KeyRing> | undefined;
   private readonly privateKeys = new Map<string, KeyObject>();
 
   constructor(
@@ -111,10 +112,19 @@ export class SigningKeys implements OnApplicationBootstrap {
     return this.load();
   }
 
-  /** One load at a time, shared by everybody who asks meanwhile. */
+  /**
+   * The keys as of a moment after this call. One load at a time; who asks meanwhile shares the next one, not this one, which
+   * may have started before the key that is looked for was there.
+   */
   private load(): Promise<KeyRing> {
-    this.loading ??= this.read().finally(() => (this.loading = undefined));
-    return this.loading;
+    const start = () => {
+      this.nextLoad = undefined;
+      this.loading = this.read().finally(() => (this.loading = undefined));
+      return this.loading;
+    };
+    if (!this.loading) return start();
+    this.nextLoad ??= this.loading.then(start, start);
+    return this.nextLoad;
   }
 
   private async read(): Promise<KeyRing> {

@@ -96,7 +96,10 @@ async function killUnderLoad(servers: ServerProcess[], victims: ServerProcess[])
     await sleep(Math.random() * 30);
   }
   await Promise.all(clients);
-  expect(surprises).toEqual([]);
+  const errors = servers.map(({ program }) =>
+    program.output.split('\n').filter((line) => line.includes('"level":"error"')),
+  );
+  expect(surprises, errors.flat().join('\n')).toEqual([]);
   return told;
 }
 
