@@ -2,8 +2,9 @@
 import autocannon from 'autocannon';
 import { fork } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 6);
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
@@ -11,11 +12,16 @@ const TOKENS = 1_000;
 const CONNECTIONS = 50;
 const PASSWORD = 'violet kettle gravel';
 
+// SQLite's file, when no DATABASE_URL names a server: never the one that `npm start` uses.
+const dataDir = mkdtempSync(join(tmpdir(), 'gatehouse-bench-'));
+process.on('exit', () => rmSync(dataDir, { recursive: true, force: true }));
+
 const environment = (overrides) => ({
   ...process.env,
   NODE_ENV: 'test',
   LOG_LEVEL: 'warn',
   PORT: '0',
+  DATA_DIR: dataDir,
   MASTER_KEY: createHash('sha256').update('bench').digest('base64'), // the same, so that a database can be used again
   ...overrides,
 });
