@@ -143,7 +143,7 @@ async function storm() {
 }
 
 const database = (process.env.DATABASE_URL ?? '').startsWith('mysql:') ? 'MySQL' : 'SQLite';
-const scenarios = { check: () => check('/probe'), me: () => check('/users/me'), storm };
+const scenarios = { check: () => check('/probe'), open: () => check('/open'), me: () => check('/users/me'), storm };
 const wanted = process.argv.slice(2);
 const report = {
   database,
