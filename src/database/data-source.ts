@@ -24,6 +24,12 @@ export class DatabaseRefuses extends Error {
   }
 }
 
+/**
+ * better-sqlite3 12 on Node 24 aborts the process when a database object is garbage-collected, closed or not: its destructor
+ * asks for an environment that is not entered then ("Assertion failed: (env) != nullptr"). So none ever is. They are few.
+ */
+const neverCollected: unknown[] = [];
+
 export interface DataSourceSettings {
   entities?: DataSourceOptions['entities'];
   /** Longest wait for one answer, in milliseconds; 0 for none. A migration may take its time, a request may not. */
@@ -46,7 +52,10 @@ export function createDataSource(
         database: sqlitePath,
         enableWAL: true,
         // FULL: an acknowledged change survives a power cut, not only a killed process.
-        prepareDatabase: (db: { pragma(text: string): void }) => db.pragma('synchronous = FULL'),
+        prepareDatabase: (db: { pragma(text: string): void }) => {
+          neverCollected.push(db);
+          db.pragma('synchronous = FULL');
+        },
       }),
     );
   }

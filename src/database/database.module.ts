@@ -1,7 +1,7 @@
 import { Logger, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Config } from '../config/config.js';
-import { connect, createDataSource } from './data-source.js';
+import { connect, createDataSource, isSqlite } from './data-source.js';
 import { migrate } from './migrator.js';
 
 /** On a connection without the time limit of a request's statement: another process may hold the lock. */
@@ -27,7 +27,7 @@ async function migrateApart(config: Config): Promise<string[]> {
         await connect(dataSource, (code, wait_ms) => logger.warn({ event: 'database_not_there_yet', code, wait_ms }));
         // In production the operator migrates, with rights that this process does not have.
         if (!config.isProduction) {
-          const applied = await migrateApart(config);
+          const applied = isSqlite(dataSource) ? await migrate(dataSource) : await migrateApart(config);
           if (applied.length > 0) logger.log({ event: 'migrated', applied });
         }
         return dataSource;

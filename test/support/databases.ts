@@ -50,11 +50,15 @@ function findServer(product: 'mysql' | 'mariadb', env: NodeJS.ProcessEnv): strin
     });
 }
 
+/** Kept, because it must not be garbage-collected on Node 24; data-source.ts says why. */
+let probed: { close(): void };
+
 async function canLoadSqlite(): Promise<boolean> {
   try {
     const optionalPackage = 'better-sqlite3'; // has no types, and may not be there
     const { default: Database } = await import(optionalPackage);
-    new Database(':memory:').close();
+    probed = new Database(':memory:') as { close(): void };
+    probed.close();
     return true;
   } catch {
     return false;
