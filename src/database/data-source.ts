@@ -27,8 +27,9 @@ export class DatabaseRefuses extends Error {
 /**
  * better-sqlite3 12 on Node 24 aborts the process when a database object is garbage-collected, closed or not: its destructor
  * asks for an environment that is not entered then ("Assertion failed: (env) != nullptr"). So none ever is. They are few.
+ * On the global object, because a test runner drops whole modules.
  */
-const neverCollected: unknown[] = [];
+const neverCollected = ((globalThis as Record<symbol, unknown>)[Symbol.for('gatehouse.sqlite')] ??= []) as unknown[];
 
 export interface DataSourceSettings {
   entities?: DataSourceOptions['entities'];
