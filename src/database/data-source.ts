@@ -9,6 +9,7 @@ import { DatabaseLog } from './database-log.js';
 import { migrations } from './migrations.js';
 import { boundedMysql } from './mysql-driver.js';
 import { serialiseSqlite } from './serialised-sqlite.js';
+import { prepareSqlite } from './sqlite-driver.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;
@@ -23,13 +24,6 @@ export class DatabaseRefuses extends Error {
     this.name = 'DatabaseRefuses';
   }
 }
-
-/**
- * better-sqlite3 12 on Node 24 aborts the process when a database object is garbage-collected, closed or not: its destructor
- * asks for an environment that is not entered then ("Assertion failed: (env) != nullptr"). So none ever is. They are few.
- * On the global object, because a test runner drops whole modules.
- */
-const neverCollected = ((globalThis as Record<symbol, unknown>)[Symbol.for('gatehouse.sqlite')] ??= []) as unknown[];
 
 export interface DataSourceSettings {
   entities?: DataSourceOptions['entities'];
@@ -52,11 +46,7 @@ export function createDataSource(
         type: 'better-sqlite3',
         database: sqlitePath,
         enableWAL: true,
-        // FULL: an acknowledged change survives a power cut, not only a killed process.
-        prepareDatabase: (db: { pragma(text: string): void }) => {
-          neverCollected.push(db);
-          db.pragma('synchronous = FULL');
-        },
+        prepareDatabase: prepareSqlite,
       }),
     );
   }
