@@ -13,7 +13,7 @@ program
   .command('migrate')
   .description('apply pending migrations to the database of DATABASE_URL, under a lock')
   .action(async () => {
-    const config = loadConfig(process.env, { needsMasterKey: false });
+    const config = loadConfig(process.env, { serves: false });
     const dataSource = await connect(createDataSource(config, { queryTimeoutMs: 0 }), (code, waitMs) => {
       console.error(`The database is not there yet (${code}); next try in ${waitMs} ms.`);
     });

@@ -2,6 +2,7 @@
 export type ErrorKind =
   | 'malformed' // the request cannot be read at all
   | 'unauthenticated'
+  | 'forbidden' // we know who it is, and they may not
   | 'not_found'
   | 'method_not_allowed'
   | 'conflict'

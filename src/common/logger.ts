@@ -23,6 +23,12 @@ const ALLOWED = new Set([
   'revocations',
   'address',
   'signal',
+  'setting',
+  'meaning',
+  'mail_id',
+  'kind',
+  'attempts',
+  'purged',
 ]);
 
 /** What Nest tells about itself at start, which nobody but a debugger wants. */

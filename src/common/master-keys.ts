@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** What a derived key is for. Distinct labels give independent keys (RFC 5869, section 3.2). */
-export type KeyPurpose = 'password-pepper' | 'signing-key-encryption' | 'refresh-token';
+export type KeyPurpose =
+  'password-pepper' | 'signing-key-encryption' | 'refresh-token' | 'mail-content' | 'account-identifier';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;

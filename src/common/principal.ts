@@ -8,12 +8,14 @@ export interface Principal {
   sessionId: string;
 }
 
-/** Where a request comes from, as the operator may show it to the owner of a session. */
+/** Where a request comes from, as the owner of a session and the audit trail see it. */
 export interface Client {
   /** Textual IPv4 or IPv6 address, at most 45 characters. */
   ip: string;
   /** The User-Agent header, at most 512 characters; null when there is none. */
   userAgent: string | null;
+  /** The X-Request-Id of the request; null for what nobody asked for over HTTP. */
+  requestId: string | null;
 }
 
 declare module 'fastify' {
@@ -36,11 +38,15 @@ export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionC
   return principal;
 });
 
-/** The address and user agent of the caller. */
+/** Address, user agent and request id of the caller. */
 export const CurrentClient = createParamDecorator((_: unknown, context: ExecutionContext): Client => {
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   const userAgent = request.headers['user-agent'];
-  return { ip: clientAddress(request), userAgent: userAgent ? userAgent.slice(0, 512) : null };
+  return {
+    ip: clientAddress(request),
+    userAgent: userAgent ? userAgent.slice(0, 512) : null,
+    requestId: request.id,
+  };
 });
 
 /**

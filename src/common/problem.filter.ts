@@ -19,6 +19,7 @@ const RETRY_AFTER_SECONDS = 2;
 const STATUS: Record<ErrorKind, number> = {
   malformed: 400,
   unauthenticated: 401,
+  forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,

@@ -118,6 +118,41 @@ export class Config {
   @Min(12, PRODUCTION)
   passwordMinLength = 15;
 
+  /**
+   * Whether a new account has to prove its e-mail address: `none` (sign-up tells by 409 who has an account) or `required`
+   * (it tells nobody). Default: `none`; production has no default.
+   */
+  @IsIn(['none', 'required'], { message: 'must be none or required; production has no default' })
+  emailVerification: 'none' | 'required' = 'none';
+
+  /**
+   * Where mail goes: `smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`. TLS is required and verified unless the
+   * host is loopback; `tls-ca=/path/ca.pem` names a private authority, `tls=DISABLED` turns TLS off. Empty: mails are
+   * written to `DATA_DIR/outbox`; in production none is sent, which `EMAIL_VERIFICATION=required` does not allow.
+   */
+  @IsSmtpUrl()
+  smtpUrl = '';
+
+  /** Sender of the mails: `Name <address>` or an address. Must be set in production where there is `SMTP_URL`. */
+  @IsMailFrom()
+  mailFrom = 'Gatehouse <no-reply@localhost>';
+
+  /** Page that the link of an address check opens; `#token=…` is put behind it. Default: `PUBLIC_URL/verify-email`. */
+  @IsHttpUrl()
+  @IsHttpsUnlessLocalhost(PRODUCTION)
+  verifyUrl = '';
+
+  /** Page that the link of a password reset opens; `#token=…` is put behind it. Default: `PUBLIC_URL/reset-password`. */
+  @IsHttpUrl()
+  @IsHttpsUnlessLocalhost(PRODUCTION)
+  resetUrl = '';
+
+  /** Days between the deletion of an account and the erasure of its data, 0 (at once) to 365. */
+  @IsInt()
+  @Min(0)
+  @Max(365)
+  deletionGraceDays = 0;
+
   /** Which proxies may name the client: a number of hops (1 to 10), or addresses and CIDRs, comma-separated. Empty: none. Never all. */
   @IsTrustProxy()
   trustProxy = '';
@@ -188,9 +223,10 @@ function IsNamedWhenVerified() {
 
 /** How the connection is protected: as the address says; else verified TLS, but for a server on this machine. */
 export function sslModeOf(url: URL): string {
-  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-  return url.searchParams.get('ssl-mode') ?? (isLoopback ? 'DISABLED' : 'VERIFY_IDENTITY');
+  return url.searchParams.get('ssl-mode') ?? (isLoopback(url) ? 'DISABLED' : 'VERIFY_IDENTITY');
 }
+
+const isLoopback = ({ hostname }: URL) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 
 function IsMasterKey() {
   return rule('isMasterKey', 'must be 32 random bytes in base64 (openssl rand -base64 32)', (value) => {
@@ -223,6 +259,27 @@ function IsHttpsUnlessLocalhost(options: ValidationOptions) {
       return url?.protocol === 'https:' || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(url?.hostname ?? '');
     },
     options,
+  );
+}
+
+function IsSmtpUrl() {
+  return rule('isSmtpUrl', 'must be smtp://user:password@host:port or smtps://…', (value) => {
+    if (value === '') return true;
+    const url = parseUrl(value);
+    if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === '' || !/^\/?$/.test(url.pathname)) return false;
+    return [url.username, url.password].every(isDecodable) && ['VERIFY', 'DISABLED'].includes(smtpTlsOf(url));
+  });
+}
+
+/** How mail travels: as the address says; else verified TLS, but to a server on this machine. */
+export function smtpTlsOf(url: URL): string {
+  return url.searchParams.get('tls') ?? (isLoopback(url) && url.protocol === 'smtp:' ? 'DISABLED' : 'VERIFY');
+}
+
+/** One address, with a name before it or without; nothing that could end a header line. */
+function IsMailFrom() {
+  return rule('isMailFrom', 'must be an address, or a name and an address in angle brackets', (value) =>
+    /^(?:[^<>"\p{Cc}]+ <[^\s<>@\p{Cc}]+@[^\s<>@\p{Cc}]+>|[^\s<>@\p{Cc}]+@[^\s<>@\p{Cc}]+)$/u.test(value),
   );
 }
 

@@ -17,7 +17,10 @@ import { Config, MASTER_KEY_BYTES } from './config.js';
 export type Environment = Record<string, string | undefined>;
 
 /** Variables that are also read from the file that `NAME_FILE` names. */
-export const SECRETS: readonly (keyof Config)[] = ['databaseUrl', 'masterKey'];
+export const SECRETS: readonly (keyof Config)[] = ['databaseUrl', 'masterKey', 'smtpUrl'];
+
+/** Where nothing else is said, made of `PUBLIC_URL`. */
+const DERIVED: ReadonlySet<string> = new Set<keyof Config>(['verifyUrl', 'resetUrl']);
 
 /** Every reason why the configuration is refused, at once. Names and rules only: never a value. */
 export class InvalidConfig extends Error {
@@ -40,13 +43,14 @@ export function configFields(): (keyof Config)[] {
 /**
  * Environment → validated configuration.
  *
- * @param needsMasterKey false for commands that must do without it: a migration job should not hold it.
+ * @param serves false for a command that only changes the schema: what it has no use for, the master key first of all, may
+ * then be missing.
  * @throws InvalidConfig with all problems.
  */
-export function loadConfig(env: Environment, { needsMasterKey = true } = {}): Config {
+export function loadConfig(env: Environment, { serves = true } = {}): Config {
   const config = new Config();
   const problems: string[] = [];
-  const given = new Set<string>();
+  const given = new Set<keyof Config>();
   for (const field of configFields()) {
     const text = readVariable(env, field, problems);
     if (text === undefined || text === '') continue;
@@ -56,12 +60,16 @@ export function loadConfig(env: Environment, { needsMasterKey = true } = {}): Co
   }
   config.publicUrl ||= `http://localhost:${config.port}`;
   config.issuer ||= config.publicUrl;
+  config.verifyUrl ||= `${config.publicUrl.replace(/\/$/, '')}/verify-email`;
+  config.resetUrl ||= `${config.publicUrl.replace(/\/$/, '')}/reset-password`;
   config.audience ||= config.issuer;
   if (config.isProduction && !given.has('docs')) config.docs = 'off';
+  if (config.isProduction && !given.has('emailVerification')) Object.assign(config, { emailVerification: '' });
 
   const groups = { groups: [config.nodeEnv], always: true };
   for (const { property, constraints = {} } of validateSync(config, groups)) {
-    if (property === 'masterKey' && config.masterKey === '' && !needsMasterKey) continue;
+    if (!given.has(property as keyof Config) && DERIVED.has(property)) continue; // said once, of PUBLIC_URL
+    if (!serves && property !== 'databaseUrl' && !given.has(property as keyof Config)) continue;
     for (const rule of Object.values(constraints)) {
       problems.push(`${variableOf(property)} ${rule.replace(new RegExp(`^${property} `), '')}`);
     }
@@ -71,9 +79,17 @@ export function loadConfig(env: Environment, { needsMasterKey = true } = {}): Co
       problems.push('SESSION_IDLE_SECONDS must not be greater than SESSION_ABSOLUTE_SECONDS');
     } else config.sessionIdleSeconds = config.sessionAbsoluteSeconds;
   }
+  if (config.isProduction && serves) problems.push(...mailProblems(config, given));
   if (problems.length > 0) throw new InvalidConfig(problems);
-  if (config.masterKey === '' && needsMasterKey) config.masterKey = developmentMasterKey(config.dataDir);
+  if (config.masterKey === '' && serves) config.masterKey = developmentMasterKey(config.dataDir);
   return Object.freeze(config);
+}
+
+function mailProblems(config: Config, given: Set<keyof Config>): string[] {
+  if (config.smtpUrl === '') {
+    return config.emailVerification === 'required' ? ['SMTP_URL must be set for EMAIL_VERIFICATION=required'] : [];
+  }
+  return given.has('mailFrom') ? [] : ['MAIL_FROM must be set, to an address that may send for you'];
 }
 
 function readVariable(env: Environment, field: keyof Config, problems: string[]): string | undefined {

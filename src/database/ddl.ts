@@ -27,7 +27,18 @@ export async function dialectOf(runner: QueryRunner): Promise<Dialect> {
   };
 }
 
+const ER_DUP_FIELDNAME = 1060;
 const ER_DUP_KEYNAME = 1061;
+
+/** ALTER TABLE … ADD COLUMN that is safe to run again. MySQL and SQLite have no IF NOT EXISTS for columns. */
+export async function addColumn(runner: QueryRunner, table: string, column: string): Promise<void> {
+  try {
+    await runner.query(`ALTER TABLE ${table} ADD COLUMN ${column}`);
+  } catch (error) {
+    const { errno, message } = error as { errno?: number; message: string };
+    if (errno !== ER_DUP_FIELDNAME && !/duplicate column name/.test(message)) throw error;
+  }
+}
 
 /** CREATE INDEX that is safe to run again. MySQL has no IF NOT EXISTS for indexes. */
 export async function createIndex(runner: QueryRunner, name: string, on: string): Promise<void> {
@@ -37,4 +48,10 @@ export async function createIndex(runner: QueryRunner, name: string, on: string)
     const { errno, message } = error as { errno?: number; message: string };
     if (errno !== ER_DUP_KEYNAME && !/index \S+ already exists/.test(message)) throw error;
   }
+}
+
+/** DROP INDEX, whose form is not the same on SQLite. */
+export async function dropIndex(runner: QueryRunner, name: string, table: string): Promise<void> {
+  const { type } = runner.dataSource.options;
+  await runner.query(type === 'better-sqlite3' ? `DROP INDEX ${name}` : `DROP INDEX ${name} ON ${table}`);
 }

@@ -157,7 +157,7 @@ export async function temporaryDatabase(): Promise<string> {
 
 /** A look into a database beside the servers that use it, until the test is over. */
 export async function lookInto(databaseUrl: string): Promise<DataSource> {
-  const config = loadConfig({ NODE_ENV: 'test', DATABASE_URL: databaseUrl }, { needsMasterKey: false });
+  const config = loadConfig({ NODE_ENV: 'test', DATABASE_URL: databaseUrl }, { serves: false });
   const dataSource = await createDataSource(config).initialize();
   onTestFinished(() => dataSource.destroy());
   return dataSource;

@@ -14,6 +14,9 @@ const production = (overrides: Environment = {}): Environment => ({
   DATABASE_URL: 'mysql://user:pass@db.example/gatehouse',
   ISSUER: 'https://auth.example',
   PUBLIC_URL: 'https://auth.example',
+  EMAIL_VERIFICATION: 'required',
+  SMTP_URL: 'smtp://user:pass@smtp.example:587',
+  MAIL_FROM: 'Example Bank <no-reply@auth.example>',
   ...overrides,
 });
 
@@ -117,6 +120,20 @@ describe('production refuses', () => {
     ['ISSUER', 'http://auth.example'],
     ['PUBLIC_URL', 'http://auth.example'],
     ['PUBLIC_URL', 'https://auth.example/?x=1'],
+    ['EMAIL_VERIFICATION', ''],
+    ['EMAIL_VERIFICATION', 'optional'],
+    ['SMTP_URL', ''],
+    ['SMTP_URL', 'http://smtp.example'],
+    ['SMTP_URL', 'smtp://smtp.example/path'],
+    ['SMTP_URL', 'smtp://smtp.example?tls=MAYBE'],
+    ['SMTP_URL', 'smtp://user:%zz@smtp.example'],
+    ['MAIL_FROM', ''],
+    ['MAIL_FROM', 'no address'],
+    ['MAIL_FROM', 'Bank <a@b.example>\r\nBcc: <c@d.example>'],
+    ['VERIFY_URL', 'http://app.example/verify'],
+    ['RESET_URL', 'https://app.example/reset?x=1'],
+    ['DELETION_GRACE_DAYS', '-1'],
+    ['DELETION_GRACE_DAYS', '366'],
     ['TRUST_PROXY', 'true'],
     ['TRUST_PROXY', '*'],
     ['TRUST_PROXY', '0'],
@@ -153,12 +170,16 @@ describe('production refuses', () => {
       [],
     );
     expect(problemsOf(production({ TRUST_PROXY: '2' }))).toEqual([]);
+    expect(problemsOf(production({ EMAIL_VERIFICATION: 'none', SMTP_URL: '', MAIL_FROM: '' }))).toEqual([]);
+    expect(problemsOf(production({ SMTP_URL: 'smtps://smtp.example?tls-ca=/run/ca.pem' }))).toEqual([]);
     expect(problemsOf(production({ TRUST_PROXY: '10.0.0.0/8, 2001:db8::1' }))).toEqual([]);
     expect(problemsOf(production({ MASTER_KEY: `${KEY},${KEY}` }))).toEqual([]);
   });
 
-  test('a command that needs no master key may do without it', () => {
-    expect(() => loadConfig(production({ MASTER_KEY: '' }), { needsMasterKey: false })).not.toThrow();
+  test('a command that only changes the schema needs the database and nothing else', () => {
+    const env = { NODE_ENV: 'production', DATABASE_URL: 'mysql://user:pass@db.example/gatehouse' };
+    expect(() => loadConfig(env, { serves: false })).not.toThrow();
+    expect(() => loadConfig({ ...env, DATABASE_URL: '' }, { serves: false })).toThrow('DATABASE_URL');
   });
 });
 
