@@ -28,7 +28,8 @@ interface AccountPage {
 export function verifyEmailPage(settings: PageSettings): string {
   return accountPage(settings, {
     title: 'Confirm your e-mail address',
-    intro: 'Press the button to confirm that this address is yours.',
+    intro:
+      'Press the button to confirm that this address is yours. If you did not ask for this, close the page instead.',
     passwordLabel: 'Choose a password',
     isPasswordHidden: true,
     button: 'Confirm my e-mail address',
@@ -36,8 +37,9 @@ export function verifyEmailPage(settings: PageSettings): string {
     renewalPath: 'auth/email/resend',
     done: 'Your e-mail address is confirmed. You can close this page.',
     expired:
-      'This link has expired or was used before. If you have confirmed your address already, there is nothing left to ' +
-      'do. For a new account, get a new link here. If you are changing your address, start the change again.',
+      'This link has expired, was used before, or there is a newer one. If you have confirmed your address already, there ' +
+      'is nothing left to do. For a new account, get a new link here. If you are changing your address, start the change ' +
+      'again.',
     sent: 'If an account waits for this address to be confirmed, a new link is on its way. Look into your spam folder too.',
   });
 }
@@ -46,14 +48,14 @@ export function verifyEmailPage(settings: PageSettings): string {
 export function resetPasswordPage(settings: PageSettings): string {
   return accountPage(settings, {
     title: 'Choose a new password',
-    intro: 'Your old password stops working when you save the new one.',
+    intro: 'With the new password the old one stops working, and every device is logged out.',
     passwordLabel: 'New password',
     isPasswordHidden: false,
     button: 'Save the new password',
     paths: 'auth/password/reset',
     renewalPath: 'auth/password/forgot',
     done: 'Your new password is saved. You can close this page, and log in with it.',
-    expired: 'This link has expired or was used before. Get a new link here.',
+    expired: 'This link has expired, was used before, or there is a newer one. Get a new link here.',
     sent: 'If there is an account with this address, a new link is on its way. Look into your spam folder too.',
   });
 }
@@ -114,9 +116,10 @@ function actionForm({ passwordMinLength }: PageSettings, page: AccountPage): Htm
   `;
 }
 
+/** The browser itself checks this form: the service says the same to every address, also to what is none. */
 function renewalForm(): Html {
   return html`
-    <form id="renewal" method="post" novalidate hidden>
+    <form id="renewal" method="post" hidden>
       <label for="email">E-mail address</label>
       <input id="email" type="email" autocomplete="email" aria-describedby="message" aria-invalid="false" required />
       <button type="submit">Send me a new link</button>
