@@ -42,6 +42,8 @@ export class Smtp {
   behaviour: SmtpBehaviour;
   /** How many connections it has had. */
   connections = 0;
+  /** Stays the same when it has stopped. */
+  port = 0;
   private readonly news = new EventEmitter();
   private readonly server: SMTPServer;
   private readonly sockets = new Set<Socket>();
@@ -86,11 +88,8 @@ export class Smtp {
   async listen(port: number): Promise<this> {
     this.server.listen(port, '127.0.0.1');
     await once(this.server.server, 'listening');
+    this.port = (this.server.server.address() as { port: number }).port;
     return this;
-  }
-
-  get port(): number {
-    return (this.server.server.address() as { port: number }).port;
   }
 
   /** For SMTP_URL; without TLS, because the host is loopback. */
