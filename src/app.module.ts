@@ -1,6 +1,8 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { BackgroundWork } from './background-work.js';
 import { BodyPipe } from './common/body.pipe.js';
 import { Clock } from './common/clock.js';
 import { MasterKeys } from './common/master-keys.js';
@@ -9,7 +11,9 @@ import { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthController } from './health.controller.js';
+import { MailModule } from './mail/mail.module.js';
 import { OAuthModule } from './oauth/oauth.module.js';
+import { PagesModule } from './pages/pages.module.js';
 import { BearerGuard } from './tokens/bearer.guard.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -25,26 +29,40 @@ import { UsersModule } from './users/users.module.js';
 })
 class CoreModule {}
 
+/** What the server and the operator's commands share. */
+const sharedModules = (config: Config) => [
+  ConfigModule.with(config),
+  DatabaseModule,
+  CoreModule,
+  AuditModule,
+  MailModule.with(config),
+  TokensModule,
+  UsersModule,
+  AuthModule,
+];
+
+/** The server. */
 @Module({})
 export class AppModule {
   static with(config: Config): DynamicModule {
     return {
       module: AppModule,
-      imports: [
-        ConfigModule.with(config),
-        DatabaseModule,
-        CoreModule,
-        TokensModule,
-        UsersModule,
-        AuthModule,
-        OAuthModule,
-      ],
+      imports: [...sharedModules(config), OAuthModule, PagesModule],
       controllers: [HealthController],
       providers: [
+        BackgroundWork,
         { provide: APP_GUARD, useClass: BearerGuard },
         { provide: APP_PIPE, useClass: BodyPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
     };
+  }
+}
+
+/** An operator's command: no routes, and nothing that works by itself. */
+@Module({})
+export class CommandModule {
+  static with(config: Config): DynamicModule {
+    return { module: CommandModule, imports: sharedModules(config) };
   }
 }

@@ -53,6 +53,7 @@ export function describeApi(app: NestFastifyApplication, config: Pick<Config, 'p
       .setVersion(version)
       .addServer(config.publicUrl)
       .addTag('Auth', 'Sign up, log in, refresh, log out')
+      .addTag('Mail links', 'What the links in our mails are for: to verify an address, to recover a password')
       .addTag('Users', 'The account')
       .addTag('Integration', 'For services that accept our tokens')
       .addTag('Operation', 'For load balancers and orchestrators')

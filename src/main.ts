@@ -9,6 +9,12 @@ import { DatabaseRefuses } from './database/data-source.js';
 /** Accepted requests may take this long to finish before the process ends anyway. */
 const DRAIN_TIMEOUT_MS = 20_000;
 
+/** What an operator has chosen with EMAIL_VERIFICATION, in words. */
+const MEANING = {
+  none: 'Accounts can be used at once, and sign-up tells by 409 who has an account.',
+  required: 'Accounts wait for the confirmation of their address, and sign-up tells nobody who has an account.',
+};
+
 async function main(): Promise<void> {
   process.umask(0o077); // the files that we make (development's database and key) are their owner's
   loadEnvFile();
@@ -39,6 +45,17 @@ async function main(): Promise<void> {
   await app.listen({ host: config.host, port: config.port });
   const address = (await app.getUrl()).replace('[::1]', 'localhost');
   logger.info({ event: 'sys_startup', address });
+  logger.info({
+    event: 'email_verification',
+    setting: config.emailVerification,
+    meaning: MEANING[config.emailVerification],
+  });
+  if (config.isProduction && config.smtpUrl === '') {
+    logger.warn({
+      event: 'no_mail',
+      meaning: 'SMTP_URL is empty: nobody can recover a password, and nobody is notified.',
+    });
+  }
   if (config.nodeEnv === 'development') greet(address, config.docs === 'on');
 }
 

@@ -56,6 +56,88 @@ export class NoBody {
   static readonly [OPTIONAL_BODY] = true;
 }
 
+const LINK_TOKEN = {
+  description: 'What stands behind `#token=` in the link of the mail.',
+  example: 'Vb3X0Z2mJ6cWm0r0m8jX5w2o5bq1m7c3Qe4t9yUoPlk',
+};
+const NEW_PASSWORD = {
+  ...PASSWORD,
+  minLength: 15,
+  description: '15 to 128 characters of any kind; nothing is trimmed. Not one of the last five.',
+};
+
+export class EmailBody {
+  @ApiProperty(EMAIL)
+  @IsDefined()
+  @IsString()
+  email!: string;
+}
+
+export class VerifyEmailBody {
+  @ApiProperty(LINK_TOKEN)
+  @IsDefined()
+  @IsString()
+  token!: string;
+
+  @ApiProperty({ ...NEW_PASSWORD, required: false, description: 'Where the answer was `password_required`.' })
+  @ValidateIf((_, value) => value !== undefined)
+  @IsString()
+  new_password?: string;
+}
+
+export class LinkTokenBody {
+  @ApiProperty(LINK_TOKEN)
+  @IsDefined()
+  @IsString()
+  token!: string;
+}
+
+export class ResetPasswordBody {
+  @ApiProperty(LINK_TOKEN)
+  @IsDefined()
+  @IsString()
+  token!: string;
+
+  @ApiProperty(NEW_PASSWORD)
+  @IsDefined()
+  @IsString()
+  new_password!: string;
+}
+
+export class ChangePasswordBody {
+  @ApiProperty(PASSWORD)
+  @IsDefined()
+  @IsString()
+  current_password!: string;
+
+  @ApiProperty(NEW_PASSWORD)
+  @IsDefined()
+  @IsString()
+  new_password!: string;
+}
+
+export class ChangeEmailBody {
+  @ApiProperty(PASSWORD)
+  @IsDefined()
+  @IsString()
+  current_password!: string;
+
+  @ApiProperty(EMAIL)
+  @IsDefined()
+  @IsString()
+  new_email!: string;
+}
+
+export class DeleteAccountBody {
+  @ApiProperty(PASSWORD)
+  @IsDefined()
+  @IsString()
+  current_password!: string;
+}
+
+/** Says nothing, on purpose. */
+export class Accepted {}
+
 export class SignupAnswer {
   @ApiProperty({ format: 'uuid', example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51' })
   id!: string;

@@ -1,18 +1,41 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { AuditModule } from '../audit/audit.module.js';
 import { TokensModule } from '../tokens/tokens.module.js';
 import { UsersModule } from '../users/users.module.js';
+import { AccountAdministrationService } from './account-administration.service.js';
+import { AccountDeletionService } from './account-deletion.service.js';
+import { AccountExportService } from './account-export.service.js';
+import { AccountController } from './account.controller.js';
+import { EmailChangeService } from './email-change.service.js';
+import { EmailVerificationService } from './email-verification.service.js';
+import { EmailController } from './email.controller.js';
+import { FormerPassword } from './former-password.entity.js';
+import { FormerPasswordRepository } from './former-password.repository.js';
+import { LoginFailure } from './login-failure.entity.js';
+import { LoginFailureRepository } from './login-failure.repository.js';
 import { LoginController } from './login.controller.js';
 import { LocalStrategy, LoginGuard } from './login.guard.js';
 import { LoginService } from './login.service.js';
 import { LogoutController } from './logout.controller.js';
 import { LogoutService } from './logout.service.js';
+import { MailRequest } from './mail-request.entity.js';
+import { MailRequestRepository } from './mail-request.repository.js';
+import { MailRequestWorker } from './mail-request.worker.js';
+import { NewPasswordService } from './new-password.service.js';
+import { OneTimeToken } from './one-time-token.entity.js';
+import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { PasswordAttempts } from './password-attempts.js';
 import { PasswordBlocklist } from './password-blocklist.js';
+import { PasswordChangeService } from './password-change.service.js';
 import { PasswordHasher } from './password-hasher.js';
 import { PasswordPolicy } from './password-policy.js';
+import { PasswordResetService } from './password-reset.service.js';
+import { PasswordController } from './password.controller.js';
 import { PurgeService } from './purge.service.js';
-import { RefreshService } from './refresh.service.js';
+import { ReauthenticationService } from './reauthentication.service.js';
 import { RefreshTokens } from './refresh-token.js';
+import { RefreshService } from './refresh.service.js';
 import { Session } from './session.entity.js';
 import { SessionRepository } from './session.repository.js';
 import { SessionService } from './session.service.js';
@@ -21,22 +44,51 @@ import { SignupController } from './signup.controller.js';
 import { SignupService } from './signup.service.js';
 
 @Module({
-  imports: [TypeOrmModule.forFeature([Session]), UsersModule, TokensModule],
-  controllers: [SignupController, LoginController, LogoutController, SessionsController],
+  imports: [
+    TypeOrmModule.forFeature([FormerPassword, LoginFailure, MailRequest, OneTimeToken, Session]),
+    AuditModule,
+    UsersModule,
+    TokensModule,
+  ],
+  controllers: [
+    AccountController,
+    EmailController,
+    LoginController,
+    LogoutController,
+    PasswordController,
+    SessionsController,
+    SignupController,
+  ],
   providers: [
+    AccountAdministrationService,
+    AccountDeletionService,
+    AccountExportService,
+    EmailChangeService,
+    EmailVerificationService,
+    FormerPasswordRepository,
     LocalStrategy,
+    LoginFailureRepository,
     LoginGuard,
     LoginService,
     LogoutService,
+    MailRequestRepository,
+    MailRequestWorker,
+    NewPasswordService,
+    OneTimeTokenRepository,
+    PasswordAttempts,
     PasswordBlocklist,
+    PasswordChangeService,
     PasswordHasher,
     PasswordPolicy,
+    PasswordResetService,
     PurgeService,
+    ReauthenticationService,
     RefreshService,
     RefreshTokens,
     SessionRepository,
     SessionService,
     SignupService,
   ],
+  exports: [AccountAdministrationService, MailRequestWorker, PurgeService],
 })
 export class AuthModule {}

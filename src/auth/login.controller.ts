@@ -3,9 +3,9 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiProblem, ApiProblems, NO_STORE } from '../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
+import type { User } from '../users/user.entity.js';
 import { LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
 import { LoginGuard } from './login.guard.js';
-import type { AuthenticatedUser } from './login.service.js';
 import { RefreshService } from './refresh.service.js';
 import { SessionService } from './session.service.js';
 
@@ -24,14 +24,16 @@ export class LoginController {
   @ApiOperation({ summary: 'Log in: opens a session' })
   @ApiOkResponse({ type: TokenAnswer, description: 'A session is open.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_credentials', 'The e-mail address or the password is wrong.')
+  @ApiProblem(403, 'account_disabled', 'This account is disabled. Ask the support of the service.', {
+    note: 'After the right password only. Or `email_not_verified`: the link that was sent has not been opened yet.',
+  })
   @ApiProblems(400, 413, 415, 422, 503)
   async login(
     @Body() _: LoginBody,
     @Req() request: FastifyRequest,
     @CurrentClient() client: Client,
   ): Promise<TokenAnswer> {
-    const { userId } = request.user as AuthenticatedUser;
-    return TokenAnswer.of(await this.sessions.open(userId, client));
+    return TokenAnswer.of(await this.sessions.open(request.user as User, client));
   }
 
   @Public()
@@ -45,7 +47,7 @@ export class LoginController {
   @ApiOkResponse({ type: TokenAnswer, description: 'Use these from now on.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_refresh_token', 'The refresh token is expired, used, ended or not ours. Log in again.')
   @ApiProblems(400, 413, 415, 422, 503)
-  async refresh(@Body() body: RefreshBody): Promise<TokenAnswer> {
-    return TokenAnswer.of(await this.refreshes.refresh(body.refresh_token));
+  async refresh(@Body() body: RefreshBody, @CurrentClient() client: Client): Promise<TokenAnswer> {
+    return TokenAnswer.of(await this.refreshes.refresh(body.refresh_token, client));
   }
 }

@@ -4,17 +4,19 @@ import type { FastifyRequest } from 'fastify';
 import { Strategy } from 'passport-local';
 import { BodyPipe } from '../common/body.pipe.js';
 import { LoginBody } from './auth.dto.js';
-import { LoginService, type AuthenticatedUser } from './login.service.js';
+import { clientOf } from '../common/principal.js';
+import type { User } from '../users/user.entity.js';
+import { LoginService } from './login.service.js';
 
 /** passport-local: takes e-mail and password from the body to `LoginService`. */
 @Injectable()
 export class LocalStrategy extends PassportStrategy(Strategy) {
   constructor(private readonly login: LoginService) {
-    super({ usernameField: 'email', passwordField: 'password', session: false });
+    super({ usernameField: 'email', passwordField: 'password', session: false, passReqToCallback: true });
   }
 
-  validate(email: string, password: string): Promise<AuthenticatedUser> {
-    return this.login.authenticate(email, password);
+  validate(request: FastifyRequest, email: string, password: string): Promise<User> {
+    return this.login.authenticate(email, password, clientOf(request));
   }
 }
 
@@ -28,14 +30,14 @@ export class LoginGuard extends AuthGuard('local') {
   }
 
   override async canActivate(context: ExecutionContext): Promise<boolean> {
-    const { body } = context.switchToHttp().getRequest<FastifyRequest>();
-    const { email, password } = (await this.bodyPipe.transform(body, {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const { email, password } = (await this.bodyPipe.transform(request.body, {
       type: 'body',
       metatype: LoginBody,
     })) as LoginBody;
     // passport-local takes an empty string for a missing one, looks for it in the query instead and answers 400. Here it
     // is a wrong password like any other.
-    if (email === '' || password === '') await this.login.authenticate(email, password);
+    if (email === '' || password === '') await this.login.authenticate(email, password, clientOf(request));
     return super.canActivate(context) as Promise<boolean>;
   }
 }

@@ -1,36 +1,67 @@
 import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
+import { AuditTrail } from '../audit/audit-trail.js';
 import { Unavailable } from '../common/domain-error.js';
+import type { Client } from '../common/principal.js';
+import { Config } from '../config/config.js';
+import { inTransaction } from '../database/transaction.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
-import { InvalidCredentials } from './auth.errors.js';
+import { AccountDisabled, EmailNotVerified, InvalidCredentials } from './auth.errors.js';
+import { PasswordAttempts } from './password-attempts.js';
 import { PasswordHasher } from './password-hasher.js';
-
-/** Whoever has just given the right password. */
-export interface AuthenticatedUser {
-  userId: string;
-}
 
 @Injectable()
 export class LoginService {
   constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly config: Config,
     private readonly users: UserRepository,
+    private readonly attempts: PasswordAttempts,
     private readonly hasher: PasswordHasher,
+    private readonly audit: AuditTrail,
   ) {}
 
   /**
    * Who the credentials belong to.
    *
-   * @throws InvalidCredentials, the same for an unknown address and a wrong password, after equal work.
+   * @throws InvalidCredentials, the same for an unknown address, a wrong password and a locked account, after equal work;
+   * after the right password AccountDisabled and EmailNotVerified.
    */
-  async authenticate(email: string, password: string): Promise<AuthenticatedUser> {
+  async authenticate(email: string, password: string, client: Client): Promise<User> {
     const emailCanonical = canonicalEmail(email);
+    const identifier = emailCanonical ?? email;
     const user = emailCanonical ? await this.users.findByEmailWithHash(emailCanonical) : null;
-    // Equal work when there is no such account, so time tells nothing (OWASP Authentication Cheat Sheet, "Error Messages").
-    const { matches, isOutdated } = await this.hasher.verify(user ?? (await this.hasher.decoy()), password);
-    if (!user || !matches) throw new InvalidCredentials(user ? 'wrong_password' : 'no_such_user');
+    const { matches, isOutdated, isLocked } = await this.attempts.check(identifier, user, password, client);
+    if (!user || !matches) {
+      const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
+      await this.recordFailure(identifier, user, reason, client);
+      throw new InvalidCredentials(reason);
+    }
+    await this.refuseUnusable(user, client);
     if (isOutdated) await this.upgrade(user, password);
-    return { userId: user.id };
+    return user;
+  }
+
+  /** Whoever has given the right password may know why it is not enough. */
+  private async refuseUnusable(user: User, client: Client): Promise<void> {
+    const isUnverified = this.config.emailVerification === 'required' && !user.emailVerified;
+    if (!user.disabledAt && !isUnverified) return;
+    const reason = user.disabledAt ? 'account_disabled' : 'email_not_verified';
+    await inTransaction(this.dataSource, async (transaction) => {
+      await this.attempts.forgive(user.emailCanonical, transaction);
+      const entry = { actor: { type: 'anonymous' }, subjectId: user.id, client, reason } as const;
+      await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
+    });
+    throw user.disabledAt ? new AccountDisabled() : new EmailNotVerified();
+  }
+
+  private recordFailure(identifier: string, user: User | null, reason: string, client: Client): Promise<void> {
+    const about = user ? { subjectId: user.id } : { details: { account: this.attempts.accountOf(identifier) } };
+    const actor = { type: 'anonymous' } as const;
+    return this.audit.record({ type: 'authn_login_fail', outcome: 'failure', actor, reason, client, ...about });
   }
 
   /** The password is right: a full queue must not turn the login away, the next one upgrades as well. */

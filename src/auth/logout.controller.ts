@@ -2,7 +2,7 @@ import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiBearer, ApiProblem, ApiProblems } from '../common/openapi.js';
-import { CurrentUser, Public, type Principal } from '../common/principal.js';
+import { CurrentClient, CurrentUser, Public, type Client, type Principal } from '../common/principal.js';
 import { bearerToken } from '../tokens/bearer.guard.js';
 import { LogoutBody, NoBody, REFRESH_TOKEN } from './auth.dto.js';
 import { LogoutService } from './logout.service.js';
@@ -43,9 +43,15 @@ export class LogoutController {
     note: 'Here only when it is missing or was never ours; for the body, `invalid_refresh_token`.',
   })
   @ApiProblems(400, 413, 415, 422, 503)
-  async logout(@Req() request: FastifyRequest, @Body() { refresh_token }: LogoutBody): Promise<void> {
+  async logout(
+    @Req() request: FastifyRequest,
+    @Body() { refresh_token }: LogoutBody,
+    @CurrentClient() client: Client,
+  ): Promise<void> {
     const byBody = refresh_token !== undefined && !/^Bearer /i.test(request.headers.authorization ?? '');
-    await (byBody ? this.logouts.byRefreshToken(refresh_token) : this.logouts.byAccessToken(bearerToken(request)));
+    await (byBody
+      ? this.logouts.byRefreshToken(refresh_token, client)
+      : this.logouts.byAccessToken(bearerToken(request), client));
   }
 
   @Post('logout-all')
@@ -53,7 +59,11 @@ export class LogoutController {
   @ApiOperation({ summary: 'End every session of the caller' })
   @ApiNoContentResponse({ description: 'All sessions have ended, this one included.' })
   @ApiProblems(400, 401, 413, 415, 422, 503)
-  async logoutAll(@CurrentUser() principal: Principal, @Body() _: NoBody): Promise<void> {
-    await this.sessions.endAll(principal);
+  async logoutAll(
+    @CurrentUser() principal: Principal,
+    @Body() _: NoBody,
+    @CurrentClient() client: Client,
+  ): Promise<void> {
+    await this.sessions.endAll(principal, client);
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Client } from '../common/principal.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
 import { RefreshService } from './refresh.service.js';
 import { SessionService } from './session.service.js';
@@ -16,14 +17,14 @@ export class LogoutService {
   ) {}
 
   /** @throws InvalidToken when it is not ours. */
-  async byAccessToken(token: string): Promise<void> {
+  async byAccessToken(token: string, client: Client): Promise<void> {
     const { sid } = await this.accessTokens.authenticate(token);
-    await this.sessions.end(sid, 'logout');
+    await this.sessions.end(sid, 'logout', client);
   }
 
   /** @throws InvalidRefreshToken when it is not ours. */
-  async byRefreshToken(token: string): Promise<void> {
+  async byRefreshToken(token: string, client: Client): Promise<void> {
     const { session } = await this.refreshes.authenticate(token);
-    await this.sessions.end(session.id, 'logout');
+    await this.sessions.end(session.id, 'logout', client);
   }
 }

@@ -4,12 +4,16 @@ import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import { Config } from '../config/config.js';
+import { NO_PASSWORD } from '../users/user.entity.js';
 
 /** Public and fixed: it separates our digests from plain SHA-384 dumps, so that those cannot be used as guesses ("shucking"). */
 const PRE_HASH_CONTEXT = 'gatehouse/v1/password-pre-hash';
 const SCHEME = 'bcrypt-hmac-sha384';
+/** A plain bcrypt hash from elsewhere, sealed as it is. The next login makes it one of ours. */
+const IMPORTED_SCHEME = 'bcrypt';
 const PLAIN_BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 const MAX_BCRYPT_BYTES = 72;
+export const MAX_IMPORTED_COST = 15;
 /** For each thread so many may wait, 64 at least: 8 to 16 s of work at cost 12. */
 const QUEUE_PER_THREAD = 32;
 const RETRY_AFTER_SECONDS = 2;
@@ -72,6 +76,16 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
   }
 
   /**
+   * The stored form of a bcrypt hash from another system, of account `id`; undefined when it is none, or costs more than
+   * `MAX_IMPORTED_COST`: a check of it would hold a thread for minutes.
+   */
+  import(id: string, hash: string): string | undefined {
+    const cost = Number(PLAIN_BCRYPT.exec(hash)?.[1]);
+    if (!(cost >= 4 && cost <= MAX_IMPORTED_COST)) return undefined;
+    return `${IMPORTED_SCHEME}:${this.masterKeys.seal('password-pepper', hash, id)}`;
+  }
+
+  /**
    * Whether `password` is the one behind a stored hash. Without an account, compare with `decoy()`: equal work.
    *
    * @throws Unavailable when the queue is full.
@@ -85,12 +99,15 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
       return { matches, isOutdated: Buffer.byteLength(password) <= MAX_BCRYPT_BYTES };
     }
     const [scheme, sealed = ''] = passwordHash.split(':');
-    const hash = scheme === SCHEME ? this.masterKeys.open('password-pepper', sealed, id) : undefined;
+    const isOurs = scheme === SCHEME || scheme === IMPORTED_SCHEME;
+    const hash = isOurs ? this.masterKeys.open('password-pepper', sealed, id) : undefined;
     if (hash === undefined) {
-      this.logger.warn({ event: 'password_hash_not_openable' }); // moved, damaged, or sealed under a key that was taken out
+      // Moved, damaged, or sealed under a key that was taken out.
+      if (passwordHash !== NO_PASSWORD) this.logger.warn({ event: 'password_hash_not_openable' });
       await this.verify(await this.decoy(), password);
       return { matches: false, isOutdated: false };
     }
+    if (scheme === IMPORTED_SCHEME) return this.verify({ id, passwordHash: hash }, password);
     // Lone surrogates all encode to U+FFFD; no account has such a password, and none may be opened by one.
     const matches = (await this.run<boolean>({ password: preHash(password), hash })) && password.isWellFormed();
     const cost = Number(PLAIN_BCRYPT.exec(hash)?.[1]);

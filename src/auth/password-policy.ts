@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { FieldError } from '../common/domain-error.js';
+import { InvalidFields, MalformedRequest, type FieldError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { PasswordBlocklist } from './password-blocklist.js';
 
@@ -19,6 +19,17 @@ export class PasswordPolicy {
     private readonly config: Config,
     private readonly blocklist: PasswordBlocklist,
   ) {}
+
+  /**
+   * Refuses a new password that may not be one.
+   *
+   * @throws MalformedRequest when it is not Unicode; InvalidFields, with the reason, for the field `new_password`.
+   */
+  assertAcceptable(newPassword: string, email: string): void {
+    assertWellFormed(newPassword);
+    const problem = this.problem(newPassword, email);
+    if (problem) throw new InvalidFields([{ field: 'new_password', ...problem }]);
+  }
 
   /**
    * The first reason to refuse `password`, or undefined. Lengths are in code points, after NFC.
@@ -52,6 +63,14 @@ export class PasswordPolicy {
     }
     return undefined;
   }
+}
+
+/** @throws MalformedRequest for a lone surrogate: all of them hash alike. */
+export function assertWellFormed(password: string): void {
+  if (password.isWellFormed()) return;
+  throw new MalformedRequest('malformed_body', 'A string of the body is not well-formed Unicode.', {
+    detail: 'lone_surrogate',
+  });
 }
 
 /** Documented in docs/security.md: the service, the address, its local part, its domain and the domain's first label. */

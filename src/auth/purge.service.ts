@@ -1,80 +1,78 @@
-import { Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
+import { BackgroundLoop } from '../common/background-loop.js';
 import { Clock, plusSeconds } from '../common/clock.js';
+import { Outbox } from '../mail/outbox.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
+import { UserRepository } from '../users/user.repository.js';
+import { AccountDeletionService } from './account-deletion.service.js';
+import { LoginFailureRepository } from './login-failure.repository.js';
+import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { SessionRepository } from './session.repository.js';
 
 const INTERVAL_MS = 60_000;
 const BATCH = 500;
+const DAY_SECONDS = 86_400;
 /** A verifier's clock may be behind by this much (RFC 7519: "no more than a few minutes"). */
 const REVOCATION_MARGIN_SECONDS = 60;
-const SESSION_MARGIN_SECONDS = 86_400;
+const PENDING_ACCOUNT_SECONDS = 7 * DAY_SECONDS;
+/** Longer than the hundred failures that disable a password would take anybody in earnest. */
+const LOGIN_FAILURE_SECONDS = 30 * DAY_SECONDS;
+
+/** What went in one round, by table. */
+export type Purged = Record<
+  'revocations' | 'sessions' | 'links' | 'pending_accounts' | 'erased_accounts' | 'mails' | 'login_failures',
+  number
+>;
 
 /**
  * Deletes what has been dead long enough, in small batches, on every instance: they may meet on the same rows, and whoever
  * comes second deletes none.
  */
 @Injectable()
-export class PurgeService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class PurgeService {
+  readonly loop = new BackgroundLoop('purge', INTERVAL_MS, async (isStopping) => {
+    const purged = await this.purge(isStopping);
+    if (Object.values(purged).some((count) => count > 0)) this.logger.log({ event: 'purged', purged });
+  });
   private readonly logger = new Logger(PurgeService.name);
-  private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
-  private isStopping = false;
 
   constructor(
     private readonly clock: Clock,
     private readonly sessions: SessionRepository,
     private readonly revocations: RevocationRepository,
+    private readonly tokens: OneTimeTokenRepository,
+    private readonly users: UserRepository,
+    private readonly deletions: AccountDeletionService,
+    private readonly outbox: Outbox,
+    private readonly loginFailures: LoginFailureRepository,
   ) {}
 
-  onApplicationBootstrap(): void {
-    this.schedule();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    this.isStopping = true;
-    clearTimeout(this.timer);
-    await this.running;
-  }
-
-  /** One round. A revocation goes when the last access token it concerns has, a session a day after its absolute end. */
-  async purge(): Promise<{ sessions: number; revocations: number }> {
+  /**
+   * One round. A revocation goes when the last access token it concerns has, a session a day after its absolute end, the
+   * token of a link a day after it expired, an account that never showed its address after seven.
+   */
+  async purge(isStopping: () => boolean = () => false): Promise<Purged> {
     const now = this.clock.now();
-    const revocations = await this.untilDone(() =>
-      this.revocations.purge(plusSeconds(now, -REVOCATION_MARGIN_SECONDS), BATCH),
-    );
-    const sessions = await this.untilDone(() => this.sessions.purge(plusSeconds(now, -SESSION_MARGIN_SECONDS), BATCH));
-    return { sessions, revocations };
+    const ago = (seconds: number) => plusSeconds(now, -seconds);
+    const all = (batch: () => Promise<number>) => untilDone(batch, isStopping);
+    return {
+      revocations: await all(() => this.revocations.purge(ago(REVOCATION_MARGIN_SECONDS), BATCH)),
+      sessions: await all(() => this.sessions.purge(ago(DAY_SECONDS), BATCH)),
+      links: await all(() => this.tokens.purge(ago(DAY_SECONDS), BATCH)),
+      pending_accounts: await all(() => this.users.purgePending(ago(PENDING_ACCOUNT_SECONDS), BATCH)),
+      erased_accounts: await all(() => this.deletions.eraseDue(BATCH)),
+      mails: await all(() => this.outbox.purge(now, BATCH)),
+      login_failures: await all(() => this.loginFailures.purge(ago(LOGIN_FAILURE_SECONDS), BATCH)),
+    };
   }
+}
 
-  private schedule(): void {
-    if (this.isStopping) return;
-    // Jitter, so that instances started together do not meet every time.
-    this.timer = setTimeout(
-      () => {
-        this.running = this.round();
-      },
-      INTERVAL_MS * (0.8 + 0.4 * Math.random()),
-    );
-    this.timer.unref();
+async function untilDone(purgeBatch: () => Promise<number>, isStopping: () => boolean): Promise<number> {
+  let total = 0;
+  while (!isStopping()) {
+    const deleted = await purgeBatch();
+    total += deleted;
+    if (deleted < BATCH) break;
   }
-
-  private async round(): Promise<void> {
-    try {
-      const purged = await this.purge();
-      if (purged.sessions + purged.revocations > 0) this.logger.log({ event: 'purged', ...purged });
-    } catch (error) {
-      this.logger.warn({ event: 'purge_failed', err: error });
-    }
-    this.schedule();
-  }
-
-  private async untilDone(purgeBatch: () => Promise<number>): Promise<number> {
-    let total = 0;
-    while (!this.isStopping) {
-      const deleted = await purgeBatch();
-      total += deleted;
-      if (deleted < BATCH) break;
-    }
-    return total;
-  }
+  return total;
 }

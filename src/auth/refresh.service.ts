@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
+import type { Client } from '../common/principal.js';
 import { Config } from '../config/config.js';
 import { InvalidRefreshToken } from './auth.errors.js';
 import { RefreshTokens } from './refresh-token.js';
@@ -27,7 +28,7 @@ export class RefreshService {
    *
    * @throws InvalidRefreshToken
    */
-  async refresh(token: string): Promise<TokenPair> {
+  async refresh(token: string, client: Client): Promise<TokenPair> {
     const arrivedAt = this.clock.now();
     const { session, generation } = await this.authenticate(token);
     const now = this.clock.now();
@@ -40,7 +41,7 @@ export class RefreshService {
         return this.sessions.tokensOf({ ...session, ...rotation, generation: generation + 1 }, now);
       }
     }
-    return this.repeat(session.id, generation, arrivedAt);
+    return this.repeat(session.id, generation, arrivedAt, client);
   }
 
   /**
@@ -60,7 +61,7 @@ export class RefreshService {
    * For a token that did not rotate its session. The row is read again: it may have been a close race. What counts is when
    * the request arrived: one that waited for the winner of the race is no replay, however long it waited.
    */
-  private async repeat(id: string, generation: number, arrivedAt: Date): Promise<TokenPair> {
+  private async repeat(id: string, generation: number, arrivedAt: Date, client: Client): Promise<TokenPair> {
     const now = this.clock.now();
     const session = await this.rows.findById(id);
     const problem = session ? sessionProblem(session, now) : 'purged';
@@ -71,7 +72,7 @@ export class RefreshService {
     const isRetry = isInTime && generation === session.generation - 1;
     if (isRetry) return this.sessions.tokensOf(session, now);
 
-    await this.sessions.end(id, 'refresh_token_replayed');
+    await this.sessions.endReplayed(session, client);
     throw new InvalidRefreshToken('replayed');
   }
 }

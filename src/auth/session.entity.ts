@@ -1,7 +1,18 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** Why a session ended before its time. */
-export type EndReason = 'logout' | 'logout_all' | 'ended_by_user' | 'too_many_sessions' | 'refresh_token_replayed';
+export type EndReason =
+  | 'logout'
+  | 'logout_all'
+  | 'ended_by_user'
+  | 'too_many_sessions'
+  | 'refresh_token_replayed'
+  | 'password_changed'
+  | 'password_reset'
+  | 'email_verified'
+  | 'account_disabled'
+  | 'account_deleted'
+  | 'ended_by_operator';
 
 const toNumber = { to: (value: number) => value, from: (value: string | number) => Number(value) };
 

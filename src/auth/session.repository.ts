@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import type { Client } from '../common/principal.js';
 import { Session, type EndReason } from './session.entity.js';
 
 /** What a rotation writes. */
@@ -24,6 +25,26 @@ export class SessionRepository {
       where: { userId, endedAt: IsNull(), expiresAt: MoreThan(now) },
       order: { createdAt: 'DESC', id: 'DESC' },
     });
+  }
+
+  /** Every session of a user that is still held, newest first. */
+  findAll(userId: string): Promise<Session[]> {
+    return this.rows.find({ where: { userId }, order: { createdAt: 'DESC', id: 'DESC' } });
+  }
+
+  /** Whether the user has logged in before, and whether from this address with this user agent. */
+  async findFamiliarity(
+    userId: string,
+    { ip, userAgent }: Client,
+    transaction: EntityManager,
+  ): Promise<{ isFirst: boolean; isKnownPlace: boolean }> {
+    const isKnownPlace = await transaction.existsBy(Session, { userId, ip, userAgent: userAgent ?? IsNull() });
+    return { isKnownPlace, isFirst: !isKnownPlace && !(await transaction.existsBy(Session, { userId })) };
+  }
+
+  /** Deletes what is held of a user's sessions. End them first: that is what makes their tokens refused. */
+  async deleteAll(userId: string, transaction: EntityManager): Promise<void> {
+    await transaction.delete(Session, { userId });
   }
 
   /**

@@ -3,15 +3,19 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { randomBytes } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
+import { AuditTrail } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { NotFound } from '../common/domain-error.js';
 import type { Client, Principal } from '../common/principal.js';
 import { Config } from '../config/config.js';
 import { inTransaction } from '../database/transaction.js';
+import { Outbox } from '../mail/outbox.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
+import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
 import { InvalidCredentials } from './auth.errors.js';
+import { PasswordAttempts } from './password-attempts.js';
 import { RefreshTokens } from './refresh-token.js';
 import type { EndReason, Session } from './session.entity.js';
 import { SessionRepository, type Rotation } from './session.repository.js';
@@ -41,30 +45,34 @@ export class SessionService {
     private readonly revocations: RevocationRepository,
     private readonly refreshTokens: RefreshTokens,
     private readonly accessTokens: AccessTokens,
+    private readonly attempts: PasswordAttempts,
+    private readonly audit: AuditTrail,
+    private readonly outbox: Outbox,
   ) {}
 
-  /** A new session for a user who has just proved who they are. */
-  async open(userId: string, client: Client): Promise<TokenPair> {
+  /**
+   * A new session for a user who has just given the right password. From a place that the user has not come from before
+   * they get a note, the very first one aside.
+   *
+   * @param user as the password was checked against it.
+   * @throws InvalidCredentials when the account has changed since.
+   */
+  async open(user: User, client: Client): Promise<TokenPair> {
     const now = this.clock.now();
-    const absoluteExpiresAt = plusSeconds(now, this.config.sessionAbsoluteSeconds);
-    const session: Session = {
-      id: uuidv7(),
-      userId,
-      seed: randomBytes(32).toString('base64url'),
-      generation: 0,
-      createdAt: now,
-      ...this.extend(absoluteExpiresAt, now),
-      absoluteExpiresAt,
-      endedAt: null,
-      endReason: null,
-      ...client,
-    };
+    const session = this.begin(user.id, client, now);
     await inTransaction(this.dataSource, async (transaction) => {
       // First, because it makes the logins of this user wait for each other: the limit below counts them all.
-      if (!(await this.users.recordLogin(userId, now, transaction))) throw new InvalidCredentials('account_gone');
+      if (!(await this.users.recordLogin(user, now, transaction))) throw new InvalidCredentials('account_changed');
+      await this.attempts.forgive(user.emailCanonical, transaction);
+      await this.tellOfNewPlace(user, client, now, transaction);
       await this.sessions.add(session, transaction);
-      const surplus = (await this.sessions.findLive(userId, now, transaction)).slice(MAX_SESSIONS);
+      const surplus = (await this.sessions.findLive(user.id, now, transaction)).slice(MAX_SESSIONS);
       await this.endWithin(transaction, surplus, 'too_many_sessions');
+      const actor = { type: 'user', id: user.id } as const;
+      await this.audit.record(
+        { type: 'authn_login_success', actor, subjectId: user.id, sessionId: session.id, client },
+        transaction,
+      );
     });
     return this.tokensOf(session, now);
   }
@@ -97,9 +105,33 @@ export class SessionService {
     return this.sessions.findLive(userId, this.clock.now());
   }
 
-  /** Ends one session, if it has not ended. Its tokens are refused by everybody once this returns. */
-  async end(id: string, reason: EndReason): Promise<void> {
-    await inTransaction(this.dataSource, (transaction) => this.endWithin(transaction, [{ id }], reason));
+  /**
+   * Ends one session, if it has not ended. Its tokens are refused by everybody once this returns.
+   *
+   * @returns whether it was this call that ended it.
+   */
+  async end(id: string, reason: EndReason, client?: Client): Promise<boolean> {
+    return inTransaction(this.dataSource, async (transaction) => {
+      const [ended] = await this.endWithin(transaction, [{ id }], reason);
+      if (!ended) return false;
+      const actor = { type: 'user', id: ended.userId } as const;
+      const entry = { actor, subjectId: ended.userId, sessionId: id, reason, ...(client && { client }) };
+      await this.audit.record({ type: 'session_logout', ...entry }, transaction);
+      return true;
+    });
+  }
+
+  /** A refresh token was used again: somebody else has it. Ends the session and tells its owner. */
+  async endReplayed({ id, userId }: Session, client: Client): Promise<void> {
+    const user = await this.users.findById(userId);
+    await inTransaction(this.dataSource, async (transaction) => {
+      const [ended] = await this.endWithin(transaction, [{ id }], 'refresh_token_replayed');
+      const entry = { actor: { type: 'anonymous' }, subjectId: userId, sessionId: id, client } as const;
+      await this.audit.record({ type: 'authn_token_reuse', outcome: 'failure', ...entry }, transaction);
+      if (!ended || !user) return;
+      const message = { kind: 'refresh_token_replayed', at: this.clock.now().toISOString() } as const;
+      await this.outbox.add({ userId, email: user.email }, message, transaction);
+    });
   }
 
   /**
@@ -107,22 +139,65 @@ export class SessionService {
    *
    * @throws NotFound when there is no such session, or it is somebody else's.
    */
-  async endOwn(id: string, { userId }: Principal): Promise<void> {
+  async endOwn(id: string, { userId }: Principal, client: Client): Promise<void> {
     const session = await this.sessions.findById(id);
     if (session?.userId !== userId) throw new NotFound(session ? 'session_of_another_user' : 'no_such_session');
-    await this.end(id, 'ended_by_user');
+    await this.end(id, 'ended_by_user', client);
   }
 
   /** Ends every session of the caller. */
-  async endAll({ userId }: Principal): Promise<void> {
+  async endAll({ userId }: Principal, client: Client): Promise<void> {
     await inTransaction(this.dataSource, async (transaction) => {
-      // Those that are expired by this clock and not yet by another instance's, too.
-      const since = plusSeconds(this.clock.now(), -CLOCK_MARGIN_SECONDS);
-      await this.endWithin(transaction, await this.sessions.findLive(userId, since, transaction), 'logout_all');
+      await this.endAllWithin(transaction, userId, 'logout_all');
+      const entry = { actor: { type: 'user', id: userId }, subjectId: userId, client, reason: 'logout_all' } as const;
+      await this.audit.record({ type: 'session_logout', ...entry }, transaction);
     });
   }
 
-  private async endWithin(transaction: EntityManager, sessions: { id: string }[], reason: EndReason): Promise<void> {
+  /** Ends the sessions of a user as a part of something larger. @param exceptId a session that goes on. */
+  async endAllWithin(
+    transaction: EntityManager,
+    userId: string,
+    reason: EndReason,
+    exceptId?: string,
+  ): Promise<Session[]> {
+    // Those that are expired by this clock and not yet by another instance's, too.
+    const since = plusSeconds(this.clock.now(), -CLOCK_MARGIN_SECONDS);
+    const live = await this.sessions.findLive(userId, since, transaction);
+    const others = live.filter(({ id }) => id !== exceptId);
+    return this.endWithin(transaction, others, reason);
+  }
+
+  private begin(userId: string, { ip, userAgent }: Client, now: Date): Session {
+    const absoluteExpiresAt = plusSeconds(now, this.config.sessionAbsoluteSeconds);
+    return {
+      id: uuidv7(),
+      userId,
+      seed: randomBytes(32).toString('base64url'),
+      generation: 0,
+      createdAt: now,
+      ...this.extend(absoluteExpiresAt, now),
+      absoluteExpiresAt,
+      endedAt: null,
+      endReason: null,
+      ip,
+      userAgent,
+    };
+  }
+
+  private async tellOfNewPlace(user: User, client: Client, now: Date, transaction: EntityManager): Promise<void> {
+    const { isFirst, isKnownPlace } = await this.sessions.findFamiliarity(user.id, client, transaction);
+    if (isFirst || isKnownPlace) return;
+    const { ip, userAgent } = client;
+    const message = { kind: 'new_sign_in', at: now.toISOString(), ip, userAgent } as const;
+    await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+  }
+
+  private async endWithin(
+    transaction: EntityManager,
+    sessions: { id: string }[],
+    reason: EndReason,
+  ): Promise<Session[]> {
     const now = this.clock.now();
     const ids = sessions.map(({ id }) => id);
     const ended = await this.sessions.end(ids, reason, now, transaction);
@@ -130,6 +205,7 @@ export class SessionService {
       ended.map(({ id, accessExpiresAt }) => ({ kind: 'sid', value: id, expiresAt: accessExpiresAt, createdAt: now })),
       transaction,
     );
+    return ended;
   }
 }
 

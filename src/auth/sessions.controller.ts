@@ -1,7 +1,7 @@
 import { Body, Controller, Delete, Get, HttpCode, Param } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { ApiBearer, ApiProblems } from '../common/openapi.js';
-import { CurrentUser, type Principal } from '../common/principal.js';
+import { CurrentClient, CurrentUser, type Client, type Principal } from '../common/principal.js';
 import { NoBody } from './auth.dto.js';
 import { SessionService } from './session.service.js';
 
@@ -64,7 +64,12 @@ export class SessionsController {
   @ApiParam({ name: 'id', format: 'uuid', description: 'From the list of sessions.' })
   @ApiNoContentResponse({ description: 'The session has ended. Its tokens are refused by every instance.' })
   @ApiProblems(400, 401, 404, 413, 415, 422, 503)
-  async end(@Param('id') id: string, @CurrentUser() principal: Principal, @Body() _: NoBody): Promise<void> {
-    await this.sessions.endOwn(id, principal);
+  async end(
+    @Param('id') id: string,
+    @CurrentUser() principal: Principal,
+    @Body() _: NoBody,
+    @CurrentClient() client: Client,
+  ): Promise<void> {
+    await this.sessions.endOwn(id, principal, client);
   }
 }

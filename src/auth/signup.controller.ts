@@ -1,19 +1,30 @@
-import { Body, Controller, Post } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Post, Res } from '@nestjs/common';
+import { ApiAcceptedResponse, ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
 import { ApiProblem, ApiProblems } from '../common/openapi.js';
-import { Public } from '../common/principal.js';
-import { SignupAnswer, SignupBody } from './auth.dto.js';
+import { CurrentClient, Public, type Client } from '../common/principal.js';
+import { Config } from '../config/config.js';
+import { Accepted, SignupAnswer, SignupBody } from './auth.dto.js';
 import { SignupService } from './signup.service.js';
 
 @ApiTags('Auth')
 @Controller('auth')
 export class SignupController {
-  constructor(private readonly signup: SignupService) {}
+  constructor(
+    private readonly config: Config,
+    private readonly signup: SignupService,
+  ) {}
 
   @Public()
   @Post('signup')
-  @ApiOperation({ summary: 'Make an account' })
+  @ApiOperation({
+    summary: 'Make an account',
+    description:
+      'With `EMAIL_VERIFICATION=none`: 201 and the account, or 409. With `required`: always 202, whoever has an account; ' +
+      'the address gets a link to confirm itself, or a note that it has an account already.',
+  })
   @ApiCreatedResponse({ type: SignupAnswer, description: 'The account. Log in with the same two.' })
+  @ApiAcceptedResponse({ type: Accepted, description: 'A mail is on its way.' })
   @ApiProblem(409, 'email_taken', 'There is an account with this e-mail address already.')
   @ApiProblem(422, 'invalid_fields', 'One or more fields are missing, of the wrong type or refused.', {
     note:
@@ -29,8 +40,17 @@ export class SignupController {
     ],
   })
   @ApiProblems(400, 413, 415, 503)
-  async signUp(@Body() { email, password }: SignupBody): Promise<SignupAnswer> {
-    const user = await this.signup.signUp(email, password);
+  async signUp(
+    @Body() { email, password }: SignupBody,
+    @CurrentClient() client: Client,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SignupAnswer | Accepted> {
+    if (this.config.emailVerification === 'required') {
+      await this.signup.request(email, password, client);
+      void reply.status(202);
+      return {};
+    }
+    const user = await this.signup.signUp(email, password, client);
     return { id: user.id, email: user.email, created_at: user.createdAt.toISOString() };
   }
 }

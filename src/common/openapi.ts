@@ -90,7 +90,12 @@ export function completeDocument(document: OpenAPIObject): OpenAPIObject {
     return schema && 'properties' in schema && Object.keys(schema.properties ?? {}).length === 0;
   };
   const unused = new Set<string>();
-  for (const operation of Object.values(document.paths).flatMap((path) => [path.get, path.post, path.delete])) {
+  for (const operation of Object.values(document.paths).flatMap((path) => [
+    path.get,
+    path.post,
+    path.put,
+    path.delete,
+  ])) {
     if (!operation) continue;
     // A body without fields is declared so that a field in it is refused. Described, it would read as one that is due.
     const body = operation.requestBody && 'content' in operation.requestBody ? operation.requestBody : undefined;
@@ -109,6 +114,15 @@ export function completeDocument(document: OpenAPIObject): OpenAPIObject {
   for (const name of unused) delete schemas[name];
   return { ...document, components: { ...document.components, schemas: { ...schemas, Problem: PROBLEM_SCHEMA } } };
 }
+
+/** The 422 of the routes that take the token of a mailed link. @param note what else it may be. */
+export const ApiInvalidLink = (note: string) =>
+  ApiProblem(
+    422,
+    'invalid_or_expired_token',
+    'The link was used, replaced by a newer one, or is too old. Ask for a new one.',
+    { note },
+  );
 
 /** The route needs a bearer token. */
 export const ApiBearer = () => ApiBearerAuth('bearer');

@@ -39,15 +39,18 @@ export const CurrentUser = createParamDecorator((_: unknown, context: ExecutionC
 });
 
 /** Address, user agent and request id of the caller. */
-export const CurrentClient = createParamDecorator((_: unknown, context: ExecutionContext): Client => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
+export const CurrentClient = createParamDecorator((_: unknown, context: ExecutionContext): Client =>
+  clientOf(context.switchToHttp().getRequest<FastifyRequest>()),
+);
+
+export function clientOf(request: FastifyRequest): Client {
   const userAgent = request.headers['user-agent'];
   return {
     ip: clientAddress(request),
     userAgent: userAgent ? userAgent.slice(0, 512) : null,
     requestId: request.id,
   };
-});
+}
 
 /**
  * The address of the caller: Fastify's, which has walked the forwarding headers of the trusted proxies, unless what they

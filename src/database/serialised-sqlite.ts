@@ -1,4 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import { isInTransaction } from './transaction.js';
 
 /**
  * SQLite under TypeORM is one connection shared by everybody: two interleaved transactions corrupt each other, and an
@@ -20,6 +21,8 @@ export function serialiseSqlite(dataSource: DataSource): DataSource {
     const query = runner.query.bind(runner) as (...args: unknown[]) => Promise<unknown>;
     runner.query = (async (...args: unknown[]) => {
       if (endTurn) return query(...args);
+      // It would wait for the end of the transaction that waits for it; on MySQL it would only be out of the transaction.
+      if (isInTransaction()) throw new Error('a statement beside the transaction that it belongs to');
       const end = await takeTurn();
       try {
         return await query(...args);

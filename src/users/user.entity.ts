@@ -1,5 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
+/** In place of a hash: no password opens this account. */
+export const NO_PASSWORD = '!';
+
 /** One account. Constraints and indexes are the migrations'; this maps the columns. */
 @Entity('users')
 export class User {
@@ -7,7 +10,7 @@ export class User {
   @PrimaryColumn('varchar')
   id!: string;
 
-  /** As the person typed it: for showing and sending. */
+  /** As the person typed it: for showing and sending. Empty once the account is erased. */
   @Column('varchar')
   email!: string;
 
@@ -18,7 +21,7 @@ export class User {
   @Column('boolean', { name: 'email_verified' })
   emailVerified!: boolean;
 
-  /** The sealed hash; read only where the query asks for it by name. */
+  /** The sealed hash, or `NO_PASSWORD`; read only where the query asks for it by name. */
   @Column('varchar', { name: 'password_hash', select: false })
   passwordHash!: string;
 
@@ -27,4 +30,26 @@ export class User {
 
   @Column('datetime', { name: 'last_login_at', precision: 3, nullable: true })
   lastLoginAt!: Date | null;
+
+  /**
+   * Counts up whenever what opens the account changes: a new password, a disabled or deleted account. What was decided on
+   * an older count is void. The upgrade of a hash does not count: the password is the same.
+   */
+  @Column('int', { name: 'credentials_version' })
+  credentialsVersion!: number;
+
+  /** Since when the account waits for its first proof of the address; null when it does not. Such an account is purged. */
+  @Column('datetime', { name: 'pending_since', precision: 3, nullable: true })
+  pendingSince!: Date | null;
+
+  /** Since when an operator keeps it from being used. */
+  @Column('datetime', { name: 'disabled_at', precision: 3, nullable: true })
+  disabledAt!: Date | null;
+
+  @Column('datetime', { name: 'deleted_at', precision: 3, nullable: true })
+  deletedAt!: Date | null;
+
+  /** When the personal data of a deleted account is due to go; null when it has gone. */
+  @Column('datetime', { name: 'erase_at', precision: 3, nullable: true })
+  eraseAt!: Date | null;
 }

@@ -1,10 +1,26 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { QueryFailedError, type EntityManager, type Repository } from 'typeorm';
+import {
+  In,
+  IsNull,
+  LessThan,
+  LessThanOrEqual,
+  Not,
+  QueryFailedError,
+  type EntityManager,
+  type Repository,
+} from 'typeorm';
 import type { CanonicalEmail } from './email-address.js';
-import { User } from './user.entity.js';
+import { NO_PASSWORD, User } from './user.entity.js';
 
-export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'createdAt'> & { emailCanonical: CanonicalEmail };
+export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'createdAt'> & {
+  emailCanonical: CanonicalEmail;
+  emailVerified?: boolean;
+  pendingSince?: Date | null;
+};
+
+/** An account as somebody has just seen it. A change that goes by it happens only while that is still so. */
+export type SeenUser = Pick<User, 'id' | 'credentialsVersion'>;
 
 @Injectable()
 export class UserRepository {
@@ -15,9 +31,9 @@ export class UserRepository {
    *
    * @returns false when the address is taken.
    */
-  async add(user: NewUser): Promise<boolean> {
+  async add(user: NewUser, transaction: EntityManager): Promise<boolean> {
     try {
-      await this.rows.insert({ ...user, emailVerified: false, lastLoginAt: null });
+      await transaction.insert(User, complete(user));
       return true;
     } catch (error) {
       if (isDuplicate(error)) return false;
@@ -25,18 +41,53 @@ export class UserRepository {
     }
   }
 
-  /** The account, without its password hash; null when there is none. */
+  /** Inserts the account unless the address is taken, and does not tell: both take the same way and the same time. */
+  async addIfFree(user: NewUser, transaction: EntityManager): Promise<void> {
+    await transaction
+      .createQueryBuilder()
+      .insert()
+      .into(User)
+      .values(complete(user))
+      .orIgnore()
+      .updateEntity(false)
+      .execute();
+  }
+
+  exists(id: string, transaction: EntityManager): Promise<boolean> {
+    return transaction.existsBy(User, { id });
+  }
+
+  /** Which of the addresses have an account. */
+  async findTaken(emails: CanonicalEmail[], transaction: EntityManager): Promise<Set<string>> {
+    if (emails.length === 0) return new Set();
+    const found = await transaction.find(User, {
+      select: { id: true, emailCanonical: true },
+      where: { emailCanonical: In(emails) },
+    });
+    return new Set(found.map(({ emailCanonical }) => emailCanonical));
+  }
+
+  /** The account, without its password hash; null when there is none. Deleted ones are found too. */
   findById(id: string): Promise<User | null> {
     return this.rows.findOneBy({ id });
   }
 
+  /** The account, without its password hash; null when there is none. */
+  findByEmail(emailCanonical: CanonicalEmail): Promise<User | null> {
+    return this.rows.findOneBy({ emailCanonical });
+  }
+
   /** The account with `passwordHash` loaded; null when there is none. */
-  findByEmailWithHash(emailCanonical: CanonicalEmail): Promise<User | null> {
-    return this.rows
-      .createQueryBuilder('user')
-      .addSelect('user.passwordHash')
-      .where('user.emailCanonical = :emailCanonical', { emailCanonical })
-      .getOne();
+  findByEmailWithHash(
+    emailCanonical: CanonicalEmail,
+    transaction: EntityManager = this.rows.manager,
+  ): Promise<User | null> {
+    return withHash(transaction).where('user.emailCanonical = :emailCanonical', { emailCanonical }).getOne();
+  }
+
+  /** The account with `passwordHash` loaded; null when there is none. */
+  findByIdWithHash(id: string): Promise<User | null> {
+    return withHash(this.rows.manager).where('user.id = :id', { id }).getOne();
   }
 
   /**
@@ -53,12 +104,167 @@ export class UserRepository {
    * Notes the login, and holds the account's row until the transaction ends, so that the logins of one account
    * queue: whoever counts its sessions next counts ours.
    *
-   * @returns false when the account is gone.
+   * @returns false when the account is not what it was when the password was checked, or gone.
    */
-  async recordLogin(id: string, at: Date, transaction: EntityManager): Promise<boolean> {
-    const { affected } = await transaction.update(User, { id }, { lastLoginAt: at });
+  recordLogin(seen: SeenUser, at: Date, transaction: EntityManager): Promise<boolean> {
+    return this.change(seen, { lastLoginAt: at }, transaction);
+  }
+
+  /** Whether the account is as it was seen. Holds its row until the transaction ends, so that it stays so. */
+  isUnchanged(seen: SeenUser, transaction: EntityManager): Promise<boolean> {
+    return this.change(seen, { credentialsVersion: seen.credentialsVersion }, transaction);
+  }
+
+  /** A new password. @returns false when the account has changed since it was seen. */
+  setPassword(seen: SeenUser, passwordHash: string, transaction: EntityManager): Promise<boolean> {
+    return this.changeCredentials(seen, { passwordHash }, transaction);
+  }
+
+  /**
+   * The person has shown that the address is theirs, with a new password or the one they signed up with.
+   *
+   * @returns false when the account has changed since it was seen.
+   */
+  verifyEmail(seen: SeenUser, passwordHash: string | undefined, transaction: EntityManager): Promise<boolean> {
+    const verified = { emailVerified: true, pendingSince: null };
+    if (passwordHash === undefined) return this.change(seen, verified, transaction);
+    return this.changeCredentials(seen, { ...verified, passwordHash }, transaction);
+  }
+
+  /**
+   * Another address, which its owner has confirmed.
+   *
+   * @returns false when it is taken, or the account has changed since it was seen.
+   */
+  async changeEmail(
+    seen: SeenUser,
+    email: string,
+    emailCanonical: CanonicalEmail,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    try {
+      const verified = { emailVerified: true, pendingSince: null };
+      return await this.changeCredentials(seen, { email, emailCanonical, ...verified }, transaction);
+    } catch (error) {
+      if (isDuplicate(error)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Takes the password off whatever account has this address and has never shown that it is its own, `exceptId` aside.
+   */
+  async dropUnverifiedPassword(
+    emailCanonical: CanonicalEmail,
+    exceptId: string,
+    transaction: EntityManager,
+  ): Promise<void> {
+    await transaction.update(
+      User,
+      { emailCanonical, emailVerified: false, id: Not(exceptId) },
+      { passwordHash: NO_PASSWORD, credentialsVersion: () => 'credentials_version + 1' },
+    );
+  }
+
+  /** @returns false when it was disabled already, or is deleted. */
+  async disable(id: string, at: Date, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(
+      User,
+      { id, disabledAt: IsNull(), deletedAt: IsNull() },
+      { disabledAt: at, credentialsVersion: () => 'credentials_version + 1' },
+    );
     return affected === 1;
   }
+
+  /** @returns false when it was not disabled, or is deleted. */
+  async enable(id: string, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(
+      User,
+      { id, disabledAt: Not(IsNull()), deletedAt: IsNull() },
+      { disabledAt: null },
+    );
+    return affected === 1;
+  }
+
+  /**
+   * Deletes: from here on no password opens the account and its address is free. The row stays, so that the id is never
+   * given again; the data waits for `erase`.
+   *
+   * @returns false when it was deleted already.
+   */
+  async delete(id: string, at: Date, eraseAt: Date, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(
+      User,
+      { id, deletedAt: IsNull() },
+      {
+        emailCanonical: `deleted:${id}`, // no address: it has no @
+        passwordHash: NO_PASSWORD,
+        deletedAt: at,
+        eraseAt,
+        pendingSince: null,
+        credentialsVersion: () => 'credentials_version + 1',
+      },
+    );
+    return affected === 1;
+  }
+
+  /** Deleted accounts whose data is due to go at `now`, at most `limit`. */
+  findErasable(now: Date, limit: number): Promise<User[]> {
+    return this.rows.find({ where: { eraseAt: LessThanOrEqual(now) }, take: limit });
+  }
+
+  /** Takes the personal data out of a deleted account. @returns false when somebody else did. */
+  async erase(id: string, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(
+      User,
+      { id, eraseAt: Not(IsNull()) },
+      { email: '', emailVerified: false, lastLoginAt: null, eraseAt: null },
+    );
+    return affected === 1;
+  }
+
+  /**
+   * Deletes up to `limit` accounts that have waited for their first proof of the address since before `before`.
+   *
+   * @returns how many.
+   */
+  async purgePending(before: Date, limit: number): Promise<number> {
+    const isOverdue = { pendingSince: LessThan(before), emailVerified: false };
+    const overdue = await this.rows.find({ select: { id: true }, where: isOverdue, take: limit });
+    if (overdue.length === 0) return 0;
+    const { affected } = await this.rows.delete({ id: In(overdue.map(({ id }) => id)), ...isOverdue });
+    return affected ?? overdue.length;
+  }
+
+  private async change(
+    { id, credentialsVersion }: SeenUser,
+    values: Partial<User>,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    const { affected } = await transaction.update(User, { id, credentialsVersion }, values);
+    return affected === 1;
+  }
+
+  private changeCredentials(seen: SeenUser, values: Partial<User>, transaction: EntityManager): Promise<boolean> {
+    return this.change(seen, { ...values, credentialsVersion: seen.credentialsVersion + 1 }, transaction);
+  }
+}
+
+function complete(user: NewUser): User {
+  return {
+    emailVerified: false,
+    pendingSince: null,
+    ...user,
+    lastLoginAt: null,
+    credentialsVersion: 0,
+    disabledAt: null,
+    deletedAt: null,
+    eraseAt: null,
+  };
+}
+
+function withHash(manager: EntityManager) {
+  return manager.createQueryBuilder(User, 'user').addSelect('user.passwordHash');
 }
 
 /** Unique constraint: MySQL error 1062, SQLite's extended code. */

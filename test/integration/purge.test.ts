@@ -15,9 +15,9 @@ test('a revocation goes a minute after the last access token it concerns, not be
   const { access_token: token } = await gatehouse.signUpAndLogIn();
   await gatehouse.post('/auth/logout', undefined, { token });
   gatehouse.passSeconds(300 + 55);
-  expect(await purge()).toEqual({ sessions: 0, revocations: 0 });
+  expect(await purge()).toMatchObject({ sessions: 0, revocations: 0 });
   gatehouse.passSeconds(10);
-  expect(await purge()).toEqual({ sessions: 0, revocations: 1 });
+  expect(await purge()).toMatchObject({ sessions: 0, revocations: 1 });
   expect((await gatehouse.get('/users/me', { token })).status).toBe(401);
   gatehouse.passSeconds(-365);
 });

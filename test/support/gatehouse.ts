@@ -4,14 +4,18 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import passport from 'passport';
 import { DataSource } from 'typeorm';
 import { expect, inject } from 'vitest';
 import { createApp } from '../../src/app.setup.js';
+import { MailRequestWorker } from '../../src/auth/mail-request.worker.js';
 import { LocalStrategy } from '../../src/auth/login.guard.js';
 import { Clock } from '../../src/common/clock.js';
 import { createLogger } from '../../src/common/logger.js';
 import { loadConfig, type Environment } from '../../src/config/load-config.js';
+import { OutboxWorker } from '../../src/mail/outbox.worker.js';
+import { startSmtp, type CaughtMail, type Smtp } from './smtp.js';
 
 /** A database of one test file, empty, and gone when the file is done. */
 export interface EmptyDatabase {
@@ -108,10 +112,12 @@ export class Client {
   get = <T = any>(path: string, options?: RequestOptions) => this.request<T>('GET', path, options);
   post = <T = any>(path: string, json?: unknown, options?: RequestOptions) =>
     this.request<T>('POST', path, { ...options, ...(json !== undefined && { json }) });
+  put = <T = any>(path: string, json: unknown, options?: RequestOptions) =>
+    this.request<T>('PUT', path, { ...options, json });
   delete = <T = any>(path: string, options?: RequestOptions) => this.request<T>('DELETE', path, options);
 
   private remember(value: unknown): void {
-    for (const name of ['password', 'access_token', 'refresh_token']) {
+    for (const name of ['password', 'current_password', 'new_password', 'token', 'access_token', 'refresh_token']) {
       const secret = (value as Record<string, unknown> | null | undefined)?.[name];
       if (typeof secret === 'string' && secret.length >= 15) this.secrets.add(secret);
     }
@@ -151,6 +157,7 @@ export class Gatehouse extends Client {
     origin: string,
     readonly env: Environment,
     readonly logLines: string[],
+    readonly smtp: Smtp | undefined,
     private readonly database: EmptyDatabase | undefined,
   ) {
     super(origin);
@@ -167,6 +174,43 @@ export class Gatehouse extends Client {
     return this.app.get(DataSource);
   }
 
+  /** Every mail that is due to this address by now, newest last. */
+  async mails(to: string): Promise<CaughtMail[]> {
+    if (!this.smtp) throw new Error('this instance has an SMTP server of the test');
+    await this.sendMails();
+    return this.smtp.messages.filter((mail) => mail.to.includes(to));
+  }
+
+  /** The newest mail to this address whose subject fits. */
+  async mail(to: string, subject: RegExp): Promise<CaughtMail> {
+    const mails = await this.mails(to);
+    const found = mails.findLast((mail) => subject.test(mail.subject));
+    if (!found) throw new Error(`No mail like ${subject}, but: ${mails.map((mail) => mail.subject).join(', ')}`);
+    return found;
+  }
+
+  /** The token of the link in the newest mail to this address whose subject fits. */
+  async mailedToken(to: string, subject: RegExp): Promise<string> {
+    const token = /#token=([\w-]{43})$/m.exec((await this.mail(to, subject)).text)?.[1];
+    if (!token) throw new Error('The mail has no link.');
+    this.secrets.add(token);
+    return token;
+  }
+
+  /** Lets the workers do what is due, without waiting for their next round. */
+  async sendMails(): Promise<void> {
+    for (;;) {
+      await this.app.get(MailRequestWorker).answerAll();
+      await this.app.get(OutboxWorker).deliverDue();
+      // A round that was under way may have taken some of it.
+      const [{ waiting }] = await this.sql(
+        `SELECT (SELECT COUNT(*) FROM mail_requests) + (SELECT COUNT(*) FROM outbox WHERE next_attempt_at IS NOT NULL) AS waiting`,
+      );
+      if (Number(waiting) === 0) return;
+      await sleep(10);
+    }
+  }
+
   /** Rows as the driver gives them. */
   sql<T = any>(statement: string, parameters: unknown[] = []): Promise<T[]> {
     return this.dataSource.query(statement, parameters);
@@ -174,7 +218,7 @@ export class Gatehouse extends Client {
 
   /** Another instance on the same database, with the same secrets. */
   async another(overrides: Environment = {}): Promise<Gatehouse> {
-    const other = await launch({ ...this.env, ...overrides });
+    const other = await launch({ ...this.env, ...overrides }, this.smtp);
     // passport keeps one strategy per name and process: the newest instance's. Give it back when that one has gone.
     other.afterStop = () => passport.use(this.app.get(LocalStrategy));
     return other;
@@ -183,6 +227,7 @@ export class Gatehouse extends Client {
   /** Ends the instance, and fails when a secret of this file stands in a log line or an error body. */
   async stop(): Promise<void> {
     await this.app.close();
+    if (this.database) await this.smtp?.stop();
     await this.database?.drop();
     this.afterStop();
     for (const secret of this.secrets) {
@@ -196,7 +241,8 @@ export class Gatehouse extends Client {
 /** A running instance on a database of its own. */
 export async function startGatehouse(overrides: Environment = {}): Promise<Gatehouse> {
   const database = await createDatabase();
-  return launch({ ...baseEnvironment(database.url), ...overrides }, database);
+  const smtp = await startSmtp();
+  return launch({ ...baseEnvironment(database.url), SMTP_URL: smtp.url, ...overrides }, smtp, database);
 }
 
 /** Cheap hashes and no waiting; the floors of production are tested where they are the subject. */
@@ -213,12 +259,12 @@ export function baseEnvironment(databaseUrl: string): Environment {
   };
 }
 
-async function launch(env: Environment, database?: EmptyDatabase): Promise<Gatehouse> {
+async function launch(env: Environment, smtp?: Smtp, database?: EmptyDatabase): Promise<Gatehouse> {
   const config = loadConfig(env);
   const logLines: string[] = [];
   const destination = { write: (line: string) => void logLines.push(line) };
   const app = await createApp(config, createLogger({ level: config.logLevel, isPretty: false, destination }));
   await app.listen({ host: '127.0.0.1', port: config.port });
   const { port } = app.getHttpServer().address() as { port: number };
-  return new Gatehouse(app, `http://127.0.0.1:${port}`, env, logLines, database);
+  return new Gatehouse(app, `http://127.0.0.1:${port}`, env, logLines, smtp, database);
 }

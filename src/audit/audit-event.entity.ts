@@ -1,0 +1,69 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** Names of the OWASP Logging Vocabulary. */
+export type AuditEventType =
+  | 'user_created'
+  | 'user_updated'
+  | 'user_archived'
+  | 'user_deleted'
+  | 'authn_login_success'
+  | 'authn_login_fail'
+  | 'authn_login_lock'
+  | 'authn_password_change'
+  | 'authn_password_change_fail'
+  | 'authn_token_created'
+  | 'authn_token_reuse'
+  | 'session_logout'
+  | 'sensitive_read'
+  | 'sensitive_update';
+
+/** `anonymous`: nobody had proved who they are. `system`: no request, a rule of ours. */
+export type ActorType = 'user' | 'operator' | 'system' | 'anonymous';
+
+/** What happened, who did it and to whom. Rows are inserted and never changed. */
+@Entity('audit_events')
+export class AuditEvent {
+  /** UUIDv7. */
+  @PrimaryColumn('varchar')
+  id!: string;
+
+  @Column('datetime', { precision: 3 })
+  at!: Date;
+
+  @Column('varchar')
+  type!: AuditEventType;
+
+  @Column('varchar')
+  outcome!: 'success' | 'failure';
+
+  /** A user's id, an operator's login name; null for the others. */
+  @Column('varchar', { name: 'actor_id', nullable: true })
+  actorId!: string | null;
+
+  @Column('varchar', { name: 'actor_type' })
+  actorType!: ActorType;
+
+  /** The account it is about; null where there is none. */
+  @Column('varchar', { name: 'subject_id', nullable: true })
+  subjectId!: string | null;
+
+  @Column('varchar', { name: 'session_id', nullable: true })
+  sessionId!: string | null;
+
+  @Column('varchar', { nullable: true })
+  ip!: string | null;
+
+  @Column('varchar', { name: 'user_agent', nullable: true })
+  userAgent!: string | null;
+
+  @Column('varchar', { name: 'request_id', nullable: true })
+  requestId!: string | null;
+
+  /** Why, in one of our words. */
+  @Column('varchar', { nullable: true })
+  reason!: string | null;
+
+  /** JSON object with members of ours; never a secret, never an address of somebody who has no account. */
+  @Column('text', { nullable: true })
+  details!: string | null;
+}

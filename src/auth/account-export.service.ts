@@ -1,0 +1,99 @@
+import { Injectable } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+import type { AuditEvent } from '../audit/audit-event.entity.js';
+import { AuditTrail } from '../audit/audit-trail.js';
+import { InvalidToken } from '../common/domain-error.js';
+import type { Client, Principal } from '../common/principal.js';
+import type { User } from '../users/user.entity.js';
+import { UserRepository } from '../users/user.repository.js';
+import type { OneTimeToken } from './one-time-token.entity.js';
+import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import type { Session } from './session.entity.js';
+import { SessionRepository } from './session.repository.js';
+
+/** Instants as RFC 3339, UTC. Never a secret: no hash, no token, no seed. */
+export class AccountExport {
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'The account.' })
+  account!: Record<string, unknown>;
+
+  @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'The logins that are still held.' })
+  sessions!: Record<string, unknown>[];
+
+  @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'Links that were mailed and not used.' })
+  pending_links!: Record<string, unknown>[];
+
+  @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'What was recorded about the account.' })
+  audit_events!: Record<string, unknown>[];
+}
+
+/** A person's copy of their data (GDPR, article 15). */
+@Injectable()
+export class AccountExportService {
+  constructor(
+    private readonly users: UserRepository,
+    private readonly sessions: SessionRepository,
+    private readonly tokens: OneTimeTokenRepository,
+    private readonly audit: AuditTrail,
+  ) {}
+
+  /** Everything about the caller; the request for it is the last event. */
+  async export({ userId, sessionId }: Principal, client: Client): Promise<AccountExport> {
+    const user = await this.users.findById(userId);
+    if (!user) throw new InvalidToken('no_such_user');
+    const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client } as const;
+    await this.audit.record({ type: 'sensitive_read', reason: 'export', ...entry });
+    return {
+      account: accountView(user),
+      sessions: (await this.sessions.findAll(userId)).map(sessionView),
+      pending_links: (await this.tokens.pendingOf(userId)).map(linkView),
+      audit_events: (await this.audit.about(userId)).map(eventView),
+    };
+  }
+}
+
+/** What an account's owner and an operator may see of it. */
+export function accountView(user: User): Record<string, unknown> {
+  return {
+    id: user.id,
+    email: user.email,
+    email_verified: user.emailVerified,
+    created_at: user.createdAt,
+    last_login_at: user.lastLoginAt,
+    disabled_at: user.disabledAt,
+    deleted_at: user.deletedAt,
+    erase_at: user.eraseAt,
+  };
+}
+
+function sessionView(session: Session): Record<string, unknown> {
+  return {
+    id: session.id,
+    created_at: session.createdAt,
+    last_used_at: session.lastUsedAt,
+    expires_at: session.expiresAt,
+    ended_at: session.endedAt,
+    end_reason: session.endReason,
+    ip: session.ip,
+    user_agent: session.userAgent,
+  };
+}
+
+function linkView({ purpose, newEmail, createdAt, expiresAt }: OneTimeToken): Record<string, unknown> {
+  return { purpose, new_email: newEmail, created_at: createdAt, expires_at: expiresAt };
+}
+
+function eventView(event: AuditEvent): Record<string, unknown> {
+  return {
+    id: event.id,
+    at: event.at,
+    type: event.type,
+    outcome: event.outcome,
+    actor_type: event.actorType,
+    session_id: event.sessionId,
+    ip: event.ip,
+    user_agent: event.userAgent,
+    request_id: event.requestId,
+    reason: event.reason,
+    details: event.details === null ? null : (JSON.parse(event.details) as unknown),
+  };
+}

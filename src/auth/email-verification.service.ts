@@ -1,0 +1,73 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
+import { AuditTrail } from '../audit/audit-trail.js';
+import type { Client } from '../common/principal.js';
+import { inTransaction } from '../database/transaction.js';
+import { canonicalEmail } from '../users/email-address.js';
+import { NO_PASSWORD, type User } from '../users/user.entity.js';
+import { UserRepository } from '../users/user.repository.js';
+import { InvalidOneTimeToken, PasswordRequired } from './auth.errors.js';
+import { FormerPasswordRepository } from './former-password.repository.js';
+import { MailRequestRepository } from './mail-request.repository.js';
+import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { PasswordAttempts } from './password-attempts.js';
+import { PasswordHasher } from './password-hasher.js';
+import { PasswordPolicy } from './password-policy.js';
+import { SessionService } from './session.service.js';
+
+/** The proof that an address belongs to whoever signed up with it. */
+@Injectable()
+export class EmailVerificationService {
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly users: UserRepository,
+    private readonly tokens: OneTimeTokenRepository,
+    private readonly formerPasswords: FormerPasswordRepository,
+    private readonly mailRequests: MailRequestRepository,
+    private readonly policy: PasswordPolicy,
+    private readonly hasher: PasswordHasher,
+    private readonly attempts: PasswordAttempts,
+    private readonly sessions: SessionService,
+    private readonly audit: AuditTrail,
+  ) {}
+
+  /** A new link for an address, if an account waits for it. Says nothing about whether one does. */
+  async resend(email: string): Promise<void> {
+    const emailCanonical = canonicalEmail(email);
+    if (emailCanonical) await this.mailRequests.add({ kind: 'verify_email', emailCanonical });
+  }
+
+  /**
+   * Uses the link of a sign-up. A new password replaces the one of the sign-up and everything done with it; it must be
+   * given where the address was signed up more than once. A refusal leaves the link as good as it was.
+   *
+   * @throws InvalidOneTimeToken, PasswordRequired, InvalidFields.
+   */
+  async verify(token: string, newPassword: string | undefined, client: Client): Promise<void> {
+    const usable = await this.tokens.findUsable(token, 'verify_email');
+    const user = usable && (await this.users.findByIdWithHash(usable.userId));
+    if (!user) throw new InvalidOneTimeToken('not_usable');
+    if (newPassword === undefined && user.passwordHash === NO_PASSWORD) throw new PasswordRequired();
+    if (newPassword !== undefined) this.policy.assertAcceptable(newPassword, user.email);
+    const passwordHash = newPassword === undefined ? undefined : await this.hasher.hash(user.id, newPassword);
+
+    await inTransaction(this.dataSource, async (transaction) => {
+      if (!(await this.tokens.consume(token, 'verify_email', transaction))) throw new InvalidOneTimeToken('not_usable');
+      const isUnchanged = await this.users.verifyEmail(user, passwordHash, transaction);
+      if (!isUnchanged) throw new InvalidOneTimeToken('account_changed');
+      if (passwordHash !== undefined) await this.forgetStranger(user, transaction);
+      const actor = { type: 'user', id: user.id } as const;
+      const entry = { actor, subjectId: user.id, client, reason: 'email_verified' } as const;
+      await this.audit.record({ type: 'user_updated', ...entry }, transaction);
+    });
+  }
+
+  /** Whatever was done with an earlier password may have been somebody else's doing. */
+  private async forgetStranger(user: User, transaction: EntityManager): Promise<void> {
+    await this.sessions.endAllWithin(transaction, user.id, 'email_verified');
+    await this.formerPasswords.deleteAll(user.id, transaction);
+    await this.tokens.revokeAll(user.id, transaction);
+    await this.attempts.forgive(user.emailCanonical, transaction);
+  }
+}

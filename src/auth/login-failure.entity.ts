@@ -1,0 +1,23 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** Wrong passwords for one e-mail address, whether there is an account or not. */
+@Entity('login_failures')
+export class LoginFailure {
+  /** HMAC of the canonical address, base64url: what people type there may be a password (ASVS 16.2.5). */
+  @PrimaryColumn('varchar')
+  account!: string;
+
+  /** Since the last success or the last lock, 0 to 10. */
+  @Column('int')
+  failures!: number;
+
+  /** Since the last success or recovery, across locks, 0 to 100. */
+  @Column('int')
+  consecutive!: number;
+
+  @Column('datetime', { name: 'locked_until', precision: 3, nullable: true })
+  lockedUntil!: Date | null;
+
+  @Column('datetime', { name: 'updated_at', precision: 3 })
+  updatedAt!: Date;
+}

@@ -1,0 +1,33 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import type { EntityManager, Repository } from 'typeorm';
+import { v7 as uuidv7 } from 'uuid';
+import { Clock } from '../common/clock.js';
+import { MailRequest } from './mail-request.entity.js';
+
+@Injectable()
+export class MailRequestRepository {
+  constructor(
+    @InjectRepository(MailRequest) private readonly rows: Repository<MailRequest>,
+    private readonly clock: Clock,
+  ) {}
+
+  async add(
+    { kind, emailCanonical, userId = null }: Pick<MailRequest, 'kind' | 'emailCanonical'> & { userId?: string | null },
+    transaction: EntityManager = this.rows.manager,
+  ): Promise<void> {
+    const row: MailRequest = { id: uuidv7(), kind, emailCanonical, userId, createdAt: this.clock.now() };
+    await transaction.insert(MailRequest, row);
+  }
+
+  /** The oldest ones, at most `limit`. */
+  findOldest(limit: number): Promise<MailRequest[]> {
+    return this.rows.find({ order: { id: 'ASC' }, take: limit });
+  }
+
+  /** Takes a request to answer it in the same transaction. @returns false when another instance has. */
+  async take(id: string, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.delete(MailRequest, { id });
+    return affected === 1;
+  }
+}

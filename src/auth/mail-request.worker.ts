@@ -1,0 +1,71 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
+import { BackgroundLoop } from '../common/background-loop.js';
+import { inTransaction } from '../database/transaction.js';
+import type { Message } from '../mail/messages.js';
+import { Outbox } from '../mail/outbox.js';
+import type { CanonicalEmail } from '../users/email-address.js';
+import { NO_PASSWORD, type User } from '../users/user.entity.js';
+import { UserRepository } from '../users/user.repository.js';
+import type { MailRequest } from './mail-request.entity.js';
+import { MailRequestRepository } from './mail-request.repository.js';
+import { OneTimeTokenRepository } from './one-time-token.repository.js';
+
+const INTERVAL_MS = 500;
+const BATCH = 50;
+
+/**
+ * Answers the requests for mail, off the request that asked: there every address takes the same time, here it shows whether
+ * it has an account. Each is one transaction, so a kill leaves the request or the mail.
+ */
+@Injectable()
+export class MailRequestWorker {
+  readonly loop = new BackgroundLoop('mail_requests', INTERVAL_MS, async () => {
+    await this.answerAll();
+  });
+
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly requests: MailRequestRepository,
+    private readonly users: UserRepository,
+    private readonly tokens: OneTimeTokenRepository,
+    private readonly outbox: Outbox,
+  ) {}
+
+  /** One round. @returns how many requests it answered, with a mail or without. */
+  async answerAll(): Promise<number> {
+    let answered = 0;
+    for (const request of await this.requests.findOldest(BATCH)) {
+      await inTransaction(this.dataSource, async (transaction) => {
+        if (!(await this.requests.take(request.id, transaction))) return;
+        answered += 1;
+        await this.answer(request, transaction);
+      });
+    }
+    return answered;
+  }
+
+  private async answer(request: MailRequest, transaction: EntityManager): Promise<void> {
+    const user = await this.users.findByEmailWithHash(request.emailCanonical as CanonicalEmail, transaction);
+    // A disabled account: whoever knows its password is told at the login, and nobody else.
+    if (!user || user.disabledAt) return;
+    const message = await this.messageFor(request, user, transaction);
+    if (message) await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+  }
+
+  private async messageFor(
+    { kind }: MailRequest,
+    user: User,
+    transaction: EntityManager,
+  ): Promise<Message | undefined> {
+    if (kind === 'reset_password') {
+      return { kind, token: await this.tokens.issue(user.id, kind, transaction) };
+    }
+    if (!user.emailVerified) {
+      const token = await this.tokens.issue(user.id, 'verify_email', transaction);
+      return { kind: 'verify_email', token, asksForPassword: user.passwordHash === NO_PASSWORD };
+    }
+    return kind === 'signup' ? { kind: 'signup_attempted' } : undefined;
+  }
+}

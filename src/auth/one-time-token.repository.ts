@@ -1,0 +1,119 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { createHash, randomBytes } from 'node:crypto';
+import { IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { Clock, plusSeconds } from '../common/clock.js';
+import { RESET_LINK_SECONDS, VERIFY_LINK_SECONDS } from '../mail/messages.js';
+import { OneTimeToken, type TokenPurpose } from './one-time-token.entity.js';
+
+/** NIST SP 800-63B-4, section 4.2.1.2: at most 24 h by e-mail; a reset link is worth more and lives 30 minutes. */
+const LIFE_SECONDS: Record<TokenPurpose, number> = {
+  verify_email: VERIFY_LINK_SECONDS,
+  change_email: VERIFY_LINK_SECONDS,
+  reset_password: RESET_LINK_SECONDS,
+};
+
+/** 256 bits, base64url. */
+const FORM = /^[\w-]{43}$/;
+
+/** The tokens of the links that people get by mail. The table has their SHA-256 and no token. */
+@Injectable()
+export class OneTimeTokenRepository {
+  constructor(
+    @InjectRepository(OneTimeToken) private readonly rows: Repository<OneTimeToken>,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * A new token. An older one of the same purpose is dead from here on.
+   *
+   * @param newEmail for `change_email`: the address that the link confirms.
+   * @returns 43 characters of base64url.
+   */
+  async issue(
+    userId: string,
+    purpose: TokenPurpose,
+    transaction: EntityManager,
+    newEmail: string | null = null,
+  ): Promise<string> {
+    const token = randomBytes(32).toString('base64url');
+    const createdAt = this.clock.now();
+    await transaction
+      .createQueryBuilder()
+      .insert()
+      .into(OneTimeToken)
+      .values({
+        userId,
+        purpose,
+        tokenHash: hashOf(token),
+        newEmail,
+        createdAt,
+        expiresAt: plusSeconds(createdAt, LIFE_SECONDS[purpose]),
+        usedAt: null,
+      })
+      .orUpdate(['token_hash', 'new_email', 'created_at', 'expires_at', 'used_at'], ['user_id', 'purpose'])
+      .updateEntity(false)
+      .execute();
+    return token;
+  }
+
+  /** The row of a token that can still be used; null when there is none. Uses nothing up. */
+  async findUsable(token: string, purpose: TokenPurpose): Promise<OneTimeToken | null> {
+    if (!FORM.test(token)) return null;
+    return this.rows.findOneBy({ ...this.usable(token, purpose) });
+  }
+
+  /**
+   * Uses the token up. Of any number of callers one succeeds; call it first in the transaction that does what the token is
+   * for, so that a kill leaves both or neither.
+   *
+   * @returns whether this caller did.
+   */
+  async consume(token: string, purpose: TokenPurpose, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(OneTimeToken, this.usable(token, purpose), {
+      usedAt: this.clock.now(),
+    });
+    return affected === 1;
+  }
+
+  /** Makes every link of the account useless. */
+  async revokeAll(userId: string, transaction: EntityManager): Promise<void> {
+    await transaction.delete(OneTimeToken, { userId });
+  }
+
+  /** Makes every link useless of whatever account has this address without having verified it, `exceptId` aside. */
+  async revokeUnverified(emailCanonical: string, exceptId: string, transaction: EntityManager): Promise<void> {
+    await transaction.query(
+      `DELETE FROM one_time_tokens WHERE user_id IN
+        (SELECT id FROM users WHERE email_canonical = ? AND email_verified = ? AND id <> ?)`,
+      [emailCanonical, 0, exceptId],
+    );
+  }
+
+  /** The links of an account that have not been used, without their hashes. */
+  pendingOf(userId: string): Promise<OneTimeToken[]> {
+    return this.rows.find({
+      select: { purpose: true, newEmail: true, createdAt: true, expiresAt: true },
+      where: { userId, usedAt: IsNull() },
+    });
+  }
+
+  /** Deletes up to `limit` tokens that expired before `before`. @returns how many. */
+  async purge(before: Date, limit: number): Promise<number> {
+    const dead = await this.rows.find({
+      select: { userId: true, purpose: true, expiresAt: true },
+      where: { expiresAt: LessThan(before) },
+      take: limit,
+    });
+    for (const { userId, purpose, expiresAt } of dead) await this.rows.delete({ userId, purpose, expiresAt });
+    return dead.length;
+  }
+
+  private usable(token: string, purpose: TokenPurpose) {
+    return { tokenHash: hashOf(token), purpose, usedAt: IsNull(), expiresAt: MoreThan(this.clock.now()) };
+  }
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

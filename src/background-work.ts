@@ -1,0 +1,23 @@
+import { Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { MailRequestWorker } from './auth/mail-request.worker.js';
+import { PurgeService } from './auth/purge.service.js';
+import type { BackgroundLoop } from './common/background-loop.js';
+import { OutboxWorker } from './mail/outbox.worker.js';
+
+/** What a server does beside its requests, and an operator's command does not. */
+@Injectable()
+export class BackgroundWork implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly loops: Pick<BackgroundLoop, 'start' | 'stop'>[];
+
+  constructor(purge: PurgeService, mailRequests: MailRequestWorker, outbox: OutboxWorker) {
+    this.loops = [purge.loop, mailRequests.loop, outbox];
+  }
+
+  onApplicationBootstrap(): void {
+    for (const loop of this.loops) loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await Promise.all(this.loops.map((loop) => loop.stop()));
+  }
+}
