@@ -38,6 +38,8 @@ export class AccountLife1795305600005 implements MigrationInterface {
     await runner.query(`CREATE TABLE IF NOT EXISTS login_failures (
       account CHAR(43) NOT NULL,
       failures INT NOT NULL,
+      reserved INT NOT NULL,
+      reserved_until DATETIME(3) NULL,
       consecutive INT NOT NULL,
       locked_until DATETIME(3) NULL,
       updated_at DATETIME(3) NOT NULL,

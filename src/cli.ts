@@ -1,13 +1,18 @@
 import 'reflect-metadata';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { inContext } from './command-context.js';
+import { addImportCommand } from './commands/import.command.js';
+import { addMailCommands } from './commands/mail.commands.js';
+import { CommandFailed, printable } from './commands/output.js';
+import { addUserCommands } from './commands/user.commands.js';
 import { loadEnvFile } from './config/env-file.js';
 import { InvalidConfig, loadConfig } from './config/load-config.js';
 import { connect, createDataSource } from './database/data-source.js';
 import { migrate } from './database/migrator.js';
 
-const program = new Command('gatehouse').description(
-  'Operator commands. They read the same environment as the server.',
-);
+const program = new Command('gatehouse')
+  .description('Operator commands. They read the same environment as the server.')
+  .exitOverride();
 
 program
   .command('migrate')
@@ -25,11 +30,21 @@ program
       await dataSource.destroy();
     }
   });
+addUserCommands(program, inContext);
+addImportCommand(program, inContext);
+addMailCommands(program, inContext);
+
+/** Says what went wrong. @returns the exit code: 2 when the command was not written as it should be, otherwise 1. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has said it already
+  const { code, message } = error as Error & { code?: string };
+  if (error instanceof CommandFailed) console.error(printable(message));
+  else console.error(error instanceof InvalidConfig ? message : `Failed: ${code ? `${code}: ` : ''}${message}`);
+  return 1;
+}
 
 process.umask(0o077);
+// Whoever reads may stop before the end, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 loadEnvFile();
-program.parseAsync().catch((error: unknown) => {
-  const { code, message } = error as Error & { code?: string };
-  console.error(error instanceof InvalidConfig ? message : `Failed: ${code ? `${code}: ` : ''}${message}`);
-  process.exit(1);
-});
+program.parseAsync().catch((error: unknown) => process.exit(report(error)));

@@ -4,6 +4,8 @@ import type { AuditEvent } from '../audit/audit-event.entity.js';
 import { AuditTrail } from '../audit/audit-trail.js';
 import { InvalidToken } from '../common/domain-error.js';
 import type { Client, Principal } from '../common/principal.js';
+import type { OutboxMessage } from '../mail/outbox-message.entity.js';
+import { Outbox } from '../mail/outbox.js';
 import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
 import type { OneTimeToken } from './one-time-token.entity.js';
@@ -22,6 +24,9 @@ export class AccountExport {
   @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'Links that were mailed and not used.' })
   pending_links!: Record<string, unknown>[];
 
+  @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'Mails to the account that are still held.' })
+  mails!: Record<string, unknown>[];
+
   @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'What was recorded about the account.' })
   audit_events!: Record<string, unknown>[];
 }
@@ -33,6 +38,7 @@ export class AccountExportService {
     private readonly users: UserRepository,
     private readonly sessions: SessionRepository,
     private readonly tokens: OneTimeTokenRepository,
+    private readonly outbox: Outbox,
     private readonly audit: AuditTrail,
   ) {}
 
@@ -46,6 +52,7 @@ export class AccountExportService {
       account: accountView(user),
       sessions: (await this.sessions.findAll(userId)).map(sessionView),
       pending_links: (await this.tokens.pendingOf(userId)).map(linkView),
+      mails: (await this.outbox.of(userId)).map(mailView),
       audit_events: (await this.audit.about(userId)).map(eventView),
     };
   }
@@ -65,7 +72,8 @@ export function accountView(user: User): Record<string, unknown> {
   };
 }
 
-function sessionView(session: Session): Record<string, unknown> {
+/** What an account's owner and an operator may see of a session. */
+export function sessionView(session: Session): Record<string, unknown> {
   return {
     id: session.id,
     created_at: session.createdAt,
@@ -80,6 +88,10 @@ function sessionView(session: Session): Record<string, unknown> {
 
 function linkView({ purpose, newEmail, createdAt, expiresAt }: OneTimeToken): Record<string, unknown> {
   return { purpose, new_email: newEmail, created_at: createdAt, expires_at: expiresAt };
+}
+
+function mailView({ kind, recipient, createdAt, sentAt }: OutboxMessage): Record<string, unknown> {
+  return { kind, recipient, created_at: createdAt, sent_at: sentAt };
 }
 
 function eventView(event: AuditEvent): Record<string, unknown> {

@@ -42,6 +42,7 @@ import { SessionService } from './session.service.js';
 import { SessionsController } from './sessions.controller.js';
 import { SignupController } from './signup.controller.js';
 import { SignupService } from './signup.service.js';
+import { UserImportService } from './user-import.service.js';
 
 @Module({
   imports: [
@@ -88,7 +89,8 @@ import { SignupService } from './signup.service.js';
     SessionRepository,
     SessionService,
     SignupService,
+    UserImportService,
   ],
-  exports: [AccountAdministrationService, MailRequestWorker, PurgeService],
+  exports: [AccountAdministrationService, MailRequestWorker, PurgeService, UserImportService],
 })
 export class AuthModule {}

@@ -10,7 +10,6 @@ import { canonicalEmail } from '../users/email-address.js';
 import { UserRepository } from '../users/user.repository.js';
 import { InvalidOneTimeToken, WrongPassword } from './auth.errors.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
 import { ReauthenticationService } from './reauthentication.service.js';
 
 @Injectable()
@@ -20,7 +19,6 @@ export class EmailChangeService {
     private readonly users: UserRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly reauthentication: ReauthenticationService,
-    private readonly attempts: PasswordAttempts,
     private readonly outbox: Outbox,
     private readonly audit: AuditTrail,
   ) {}
@@ -42,7 +40,6 @@ export class EmailChangeService {
     await inTransaction(this.dataSource, async (transaction) => {
       // Also the proof that nothing has changed since the password was checked.
       if (!(await this.users.isUnchanged(user, transaction))) throw new WrongPassword('account_changed');
-      await this.attempts.forgive(user.emailCanonical, transaction);
       const token = await this.tokens.issue(userId, 'change_email', transaction, newEmail);
       await this.outbox.add({ userId, email: user.email }, { kind: 'email_change_requested' }, transaction);
       if (owner && owner.id !== userId) {

@@ -11,6 +11,14 @@ export class LoginFailure {
   @Column('int')
   failures!: number;
 
+  /** Checks that are under way; with `failures` at most 10, so that guesses in parallel are not more than others. */
+  @Column('int')
+  reserved!: number;
+
+  /** When the newest of them must have ended. Those that have not by then died with their process, and count as failures. */
+  @Column('datetime', { name: 'reserved_until', precision: 3, nullable: true })
+  reservedUntil!: Date | null;
+
   /** Since the last success or recovery, across locks, 0 to 100. */
   @Column('int')
   consecutive!: number;

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { In, LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { plusSeconds } from '../common/clock.js';
 import { inTransaction } from '../database/transaction.js';
 import { LoginFailure } from './login-failure.entity.js';
 
@@ -8,55 +9,84 @@ import { LoginFailure } from './login-failure.entity.js';
 export const MAX_FAILURES = 10;
 /** After so many without a success or a recovery no password opens the account (63B-4, section 3.2.2: at most 100). */
 export const MAX_CONSECUTIVE_FAILURES = 100;
+/** Longer than a full hash queue takes. */
+const RESERVATION_SECONDS = 30;
 
-/** What became of a reservation. `isLast`: it was the tenth; unless the password is right, the account is locked now. */
-export interface Reservation {
-  isGranted: boolean;
-  isLast: boolean;
-}
+/** `wait`: as many checks as there are failures left are under way, and what they find decides. */
+export type Reservation = 'granted' | 'locked' | 'wait';
 
+/** Each statement reads what it decides on; of the columns it sets, only those that it sets later: MySQL goes from left to right. */
 @Injectable()
 export class LoginFailureRepository {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
   /**
-   * Counts a failure before the password is looked at, so that guesses in parallel are counted like others. A refused one
-   * changes nothing but the time of the last try, and takes as long.
-   *
-   * @param until when a lock that begins now ends.
+   * Asks for one check of a password. Failures and checks under way together are never more than ten. What is refused
+   * changes nothing but the time of the last try, and takes as long as what is granted.
    */
-  reserve(account: string, now: Date, until: Date): Promise<Reservation> {
+  reserve(account: string, now: Date): Promise<Reservation> {
     return inTransaction(this.dataSource, async (transaction) => {
       await this.touch(account, now, transaction);
-      // Each assignment reads only itself and what is assigned after it: MySQL takes them from left to right.
       const { affected } = await transaction
         .createQueryBuilder()
         .update(LoginFailure)
         .set({
-          lockedUntil: () => `CASE WHEN failures = ${MAX_FAILURES - 1} THEN :until ELSE NULL END`,
-          failures: () => `CASE WHEN failures >= ${MAX_FAILURES} THEN 1 ELSE failures + 1 END`,
-          consecutive: () => 'consecutive + 1',
+          failures: () => `CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END`,
+          lockedUntil: null,
+          reserved: () => 'reserved + 1',
+          reservedUntil: plusSeconds(now, RESERVATION_SECONDS),
         })
-        .where('account = :account AND consecutive < :max', { account, max: MAX_CONSECUTIVE_FAILURES })
-        .andWhere('(locked_until IS NULL OR locked_until <= :now)', { now })
-        .setParameter('until', until)
+        .where('account = :account AND (locked_until IS NULL OR locked_until <= :now)', { account, now })
+        .andWhere(`(CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END) + reserved < ${MAX_FAILURES}`)
+        .andWhere(`consecutive + reserved < ${MAX_CONSECUTIVE_FAILURES}`)
         .execute();
       const row = await transaction.findOneByOrFail(LoginFailure, { account });
-      return { isGranted: affected === 1, isLast: affected === 1 && row.failures === MAX_FAILURES };
+      if (affected === 1) return 'granted';
+      const isLocked = row.lockedUntil !== null && row.lockedUntil > now;
+      if (isLocked || row.consecutive >= MAX_CONSECUTIVE_FAILURES) return 'locked';
+      await this.lapse(row, now, transaction);
+      return 'wait';
     });
   }
 
-  /** The right password, or a recovery: the account starts again from nothing. */
+  /** A granted check found the wrong password. @returns whether that locks the account now, until `until`. */
+  async fail(account: string, until: Date, transaction: EntityManager): Promise<boolean> {
+    await transaction
+      .createQueryBuilder()
+      .update(LoginFailure)
+      .set({
+        lockedUntil: () => `CASE WHEN failures = ${MAX_FAILURES - 1} THEN :until ELSE locked_until END`,
+        failures: () => `CASE WHEN failures >= ${MAX_FAILURES} THEN failures ELSE failures + 1 END`,
+        consecutive: () => 'consecutive + 1',
+        reserved: () => ONE_LESS,
+      })
+      .where('account = :account', { account })
+      .setParameter('until', until)
+      .execute();
+    const row = await transaction.findOneByOrFail(LoginFailure, { account });
+    return row.lockedUntil?.getTime() === until.getTime();
+  }
+
+  /** A granted check found the right password: the account starts again from nothing, other checks under way go on. */
+  async succeed(account: string, transaction: EntityManager): Promise<void> {
+    await transaction.update(LoginFailure, { account }, { ...NOTHING, reserved: () => ONE_LESS });
+  }
+
+  /** A granted check did not take place. */
+  async giveBack(account: string): Promise<void> {
+    await this.dataSource.manager.update(LoginFailure, { account }, { reserved: () => ONE_LESS });
+  }
+
+  /** A recovery: as after a success, for whoever has checked nothing. */
   async clear(account: string, transaction: EntityManager): Promise<void> {
-    await transaction.update(LoginFailure, { account }, { failures: 0, consecutive: 0, lockedUntil: null });
+    await transaction.update(LoginFailure, { account }, NOTHING);
   }
 
   async delete(account: string, transaction: EntityManager): Promise<void> {
     await transaction.delete(LoginFailure, { account });
   }
 
-  /** When the present lock ends; null when there is none. */
-  async find(account: string): Promise<LoginFailure | null> {
+  find(account: string): Promise<LoginFailure | null> {
     return this.dataSource.manager.findOneBy(LoginFailure, { account });
   }
 
@@ -75,9 +105,27 @@ export class LoginFailureRepository {
       .createQueryBuilder()
       .insert()
       .into(LoginFailure)
-      .values({ account, failures: 0, consecutive: 0, lockedUntil: null, updatedAt: now })
+      .values({ account, ...NOTHING, reserved: 0, reservedUntil: null, updatedAt: now })
       .orUpdate(['updated_at'], ['account'])
       .updateEntity(false)
       .execute();
   }
+
+  /** Checks that must have ended by now and have not: their process died. They count as failures, one short of a lock. */
+  private async lapse({ account, reservedUntil }: LoginFailure, now: Date, transaction: EntityManager): Promise<void> {
+    if (reservedUntil === null || reservedUntil > now) return;
+    await transaction.update(
+      LoginFailure,
+      { account },
+      {
+        failures: () =>
+          `CASE WHEN failures + reserved >= ${MAX_FAILURES} THEN ${MAX_FAILURES - 1} ELSE failures + reserved END`,
+        reserved: 0,
+        reservedUntil: null,
+      },
+    );
+  }
 }
+
+const NOTHING = { failures: 0, consecutive: 0, lockedUntil: null };
+const ONE_LESS = 'CASE WHEN reserved > 0 THEN reserved - 1 ELSE 0 END';

@@ -32,16 +32,15 @@ export class LoginService {
    */
   async authenticate(email: string, password: string, client: Client): Promise<User> {
     const emailCanonical = canonicalEmail(email);
-    const identifier = emailCanonical ?? email;
     const user = emailCanonical ? await this.users.findByEmailWithHash(emailCanonical) : null;
-    const { matches, isOutdated, isLocked } = await this.attempts.check(identifier, user, password, client);
-    if (!user || !matches) {
-      const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
-      await this.recordFailure(identifier, user, reason, client);
-      throw new InvalidCredentials(reason);
+    const candidate = { identifier: emailCanonical ?? email, user };
+    const attempt = await this.attempts.check(candidate, password);
+    if (!user || !attempt.matches) {
+      await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
+      throw new InvalidCredentials(attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user');
     }
     await this.refuseUnusable(user, client);
-    if (isOutdated) await this.upgrade(user, password);
+    if (attempt.isOutdated) await this.upgrade(user, password);
     return user;
   }
 
@@ -51,17 +50,11 @@ export class LoginService {
     if (!user.disabledAt && !isUnverified) return;
     const reason = user.disabledAt ? 'account_disabled' : 'email_not_verified';
     await inTransaction(this.dataSource, async (transaction) => {
-      await this.attempts.forgive(user.emailCanonical, transaction);
+      await this.attempts.succeed(user.emailCanonical, transaction);
       const entry = { actor: { type: 'anonymous' }, subjectId: user.id, client, reason } as const;
       await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
     });
     throw user.disabledAt ? new AccountDisabled() : new EmailNotVerified();
-  }
-
-  private recordFailure(identifier: string, user: User | null, reason: string, client: Client): Promise<void> {
-    const about = user ? { subjectId: user.id } : { details: { account: this.attempts.accountOf(identifier) } };
-    const actor = { type: 'anonymous' } as const;
-    return this.audit.record({ type: 'authn_login_fail', outcome: 'failure', actor, reason, client, ...about });
   }
 
   /** The password is right: a full queue must not turn the login away, the next one upgrades as well. */

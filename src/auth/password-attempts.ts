@@ -1,8 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
-import { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditEventType } from '../audit/audit-event.entity.js';
+import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
+import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import type { Client } from '../common/principal.js';
 import { inTransaction } from '../database/transaction.js';
@@ -14,16 +17,37 @@ import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
 /** PCI DSS 8.3.4: at least 30 minutes. */
 export const LOCK_SECONDS = 1_800;
 
+const WAIT_MS = 25;
+const LONGEST_WAIT_MS = 15_000;
+const RETRY_AFTER_SECONDS = 2;
+
+/** Whose password is checked. */
+export interface Candidate {
+  /** The canonical address, or whatever was typed when it is none. */
+  identifier: string;
+  /** With `passwordHash`; null when there is no account. */
+  user: User | null;
+}
+
 /** A check that was counted. */
 export interface Attempt extends PasswordCheck {
   /** The password was not looked at: the account is locked. */
   isLocked: boolean;
 }
 
+/** How a failure is recorded. */
+export interface FailureEvent {
+  type: AuditEventType;
+  actor: Actor;
+  sessionId?: string;
+  client: Client;
+}
+
 /**
  * Every check of a password goes through here: counted before the hash is computed, by account, in the database. Ten
  * failures lock for 30 minutes, which further tries do not extend; a locked account's password is not looked at, and
- * that takes as long as looking.
+ * that takes as long as looking. More checks at once than there are failures left wait for each other, so that people
+ * with the right password are not taken for guesses.
  */
 @Injectable()
 export class PasswordAttempts {
@@ -38,25 +62,47 @@ export class PasswordAttempts {
   ) {}
 
   /**
-   * Whether the password is that of the account.
+   * Whether the password is that of the account. Without one, or while it is locked: equal work, so that time tells nothing
+   * (OWASP Authentication Cheat Sheet, "Error Messages"). Call `fail` or `succeed` with what comes out.
    *
-   * @param identifier the canonical address, or whatever was typed when it is none.
-   * @param user with `passwordHash`; null when there is no account: equal work, so that time tells nothing (OWASP
-   * Authentication Cheat Sheet, "Error Messages").
-   * @throws Unavailable when the hash queue is full. The failure stays counted.
+   * @throws Unavailable when the hash queue is full: nothing is counted then.
    */
-  async check(identifier: string, user: User | null, password: string, client: Client): Promise<Attempt> {
-    const now = this.clock.now();
-    const until = plusSeconds(now, LOCK_SECONDS);
-    const { isGranted, isLast } = await this.failures.reserve(this.accountOf(identifier), now, until);
-    const stored = isGranted && user ? user : await this.hasher.decoy();
-    const check = await this.hasher.verify(stored, password);
-    const matches = check.matches && stored === user;
-    if (isLast && !matches) await this.tellOfLock(identifier, user, until, client);
-    return { ...check, matches, isLocked: !isGranted };
+  async check({ identifier, user }: Candidate, password: string): Promise<Attempt> {
+    const account = this.accountOf(identifier);
+    const isLocked = !(await this.reserve(account));
+    try {
+      const stored = user && !isLocked ? user : await this.hasher.decoy();
+      const { matches, isOutdated } = await this.hasher.verify(stored, password);
+      return { matches: matches && stored === user, isOutdated, isLocked };
+    } catch (error) {
+      if (!isLocked) await this.failures.giveBack(account);
+      throw error;
+    }
   }
 
-  /** The password was right, or the person has recovered the account: nothing counts against it any more. */
+  /** The password was wrong, or the account locked: counts and records it; the failure that locks is told by mail. */
+  async fail({ identifier, user }: Candidate, { isLocked }: Attempt, event: FailureEvent): Promise<void> {
+    const account = this.accountOf(identifier);
+    const until = plusSeconds(this.clock.now(), LOCK_SECONDS);
+    const about = user ? { subjectId: user.id } : { details: { account } };
+    const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
+    await inTransaction(this.dataSource, async (transaction) => {
+      const isLast = !isLocked && (await this.failures.fail(account, until, transaction));
+      await this.audit.record({ ...event, ...about, outcome: 'failure', reason }, transaction);
+      if (!isLast) return;
+      const lock = { type: 'authn_login_lock', actor: { type: 'system' }, client: event.client } as const;
+      await this.audit.record({ ...lock, ...about }, transaction);
+      const message = { kind: 'account_locked', until: until.toISOString() } as const;
+      if (user) await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+    });
+  }
+
+  /** The password was right. */
+  succeed(identifier: string, transaction?: EntityManager): Promise<void> {
+    return this.failures.succeed(this.accountOf(identifier), transaction ?? this.dataSource.manager);
+  }
+
+  /** The person has recovered the account: nothing counts against it any more. */
   forgive(identifier: string, transaction: EntityManager): Promise<void> {
     return this.failures.clear(this.accountOf(identifier), transaction);
   }
@@ -77,14 +123,13 @@ export class PasswordAttempts {
     return this.masterKeys.mac('account-identifier', Buffer.from(identifier)).toString('base64url');
   }
 
-  private async tellOfLock(identifier: string, user: User | null, until: Date, client: Client): Promise<void> {
-    await inTransaction(this.dataSource, async (transaction) => {
-      const about = user ? { subjectId: user.id } : { details: { account: this.accountOf(identifier) } };
-      const actor = { type: 'anonymous' } as const;
-      await this.audit.record({ type: 'authn_login_lock', actor, client, reason: 'failures', ...about }, transaction);
-      if (!user) return;
-      const message = { kind: 'account_locked', until: until.toISOString() } as const;
-      await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
-    });
+  /** @returns false when the account is locked. */
+  private async reserve(account: string): Promise<boolean> {
+    for (const deadline = performance.now() + LONGEST_WAIT_MS; performance.now() < deadline;) {
+      const reservation = await this.failures.reserve(account, this.clock.now());
+      if (reservation !== 'wait') return reservation === 'granted';
+      await sleep(WAIT_MS * (0.5 + Math.random()));
+    }
+    throw new Unavailable('too_many_checks_of_one_account', RETRY_AFTER_SECONDS);
   }
 }

@@ -7,7 +7,6 @@ import { inTransaction } from '../database/transaction.js';
 import { UserRepository } from '../users/user.repository.js';
 import { WrongPassword } from './auth.errors.js';
 import { NewPasswordService } from './new-password.service.js';
-import { PasswordAttempts } from './password-attempts.js';
 import { ReauthenticationService } from './reauthentication.service.js';
 import { SessionService } from './session.service.js';
 
@@ -18,7 +17,6 @@ export class PasswordChangeService {
     private readonly users: UserRepository,
     private readonly reauthentication: ReauthenticationService,
     private readonly newPasswords: NewPasswordService,
-    private readonly attempts: PasswordAttempts,
     private readonly sessions: SessionService,
     private readonly audit: AuditTrail,
   ) {}
@@ -37,7 +35,6 @@ export class PasswordChangeService {
       if (!isUnchanged) throw new WrongPassword('account_changed');
       await this.newPasswords.replaced(user, transaction);
       await this.sessions.endAllWithin(transaction, userId, 'password_changed', sessionId);
-      await this.attempts.forgive(user.emailCanonical, transaction);
       const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client } as const;
       await this.audit.record({ type: 'authn_password_change', ...entry }, transaction);
     });

@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { AuditTrail } from '../audit/audit-trail.js';
 import type { AuditEventType } from '../audit/audit-event.entity.js';
 import { InvalidToken } from '../common/domain-error.js';
 import type { Client, Principal } from '../common/principal.js';
@@ -14,7 +13,6 @@ export class ReauthenticationService {
   constructor(
     private readonly users: UserRepository,
     private readonly attempts: PasswordAttempts,
-    private readonly audit: AuditTrail,
   ) {}
 
   /**
@@ -31,11 +29,13 @@ export class ReauthenticationService {
   ): Promise<User> {
     const user = await this.users.findByIdWithHash(userId);
     if (!user) throw new InvalidToken('no_such_user');
-    const { matches, isLocked } = await this.attempts.check(user.emailCanonical, user, password, client);
-    if (matches) return user;
-    const reason = isLocked ? 'locked' : 'wrong_password';
-    const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client, reason } as const;
-    await this.audit.record({ type, outcome: 'failure', ...entry });
-    throw new WrongPassword(reason);
+    const candidate = { identifier: user.emailCanonical, user };
+    const attempt = await this.attempts.check(candidate, password);
+    if (attempt.matches) {
+      await this.attempts.succeed(user.emailCanonical);
+      return user;
+    }
+    await this.attempts.fail(candidate, attempt, { type, actor: { type: 'user', id: userId }, sessionId, client });
+    throw new WrongPassword(attempt.isLocked ? 'locked' : 'wrong_password');
   }
 }

@@ -63,7 +63,7 @@ export class SessionService {
     await inTransaction(this.dataSource, async (transaction) => {
       // First, because it makes the logins of this user wait for each other: the limit below counts them all.
       if (!(await this.users.recordLogin(user, now, transaction))) throw new InvalidCredentials('account_changed');
-      await this.attempts.forgive(user.emailCanonical, transaction);
+      await this.attempts.succeed(user.emailCanonical, transaction);
       await this.tellOfNewPlace(user, client, now, transaction);
       await this.sessions.add(session, transaction);
       const surplus = (await this.sessions.findLive(user.id, now, transaction)).slice(MAX_SESSIONS);

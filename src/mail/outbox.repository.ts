@@ -19,6 +19,15 @@ export class OutboxRepository {
     await transaction.insert(OutboxMessage, row);
   }
 
+  /** What is held of the messages of a user, oldest first, without their content. */
+  findOfUser(userId: string): Promise<OutboxMessage[]> {
+    return this.rows.find({
+      select: { id: true, kind: true, recipient: true, createdAt: true, sentAt: true },
+      where: { userId },
+      order: { id: 'ASC' },
+    });
+  }
+
   /** Up to `limit` rows that wait and are due at `now`, those that are due longest first. */
   findDue(now: Date, limit: number): Promise<OutboxMessage[]> {
     return this.rows.find({
@@ -106,9 +115,15 @@ export class OutboxRepository {
   }
 
   /** Lets dead rows wait again: all of them, or those of `ids`. Returns how many. */
-  async revive(ids: readonly string[] | 'all', now: Date, givesUpAt: Date): Promise<number> {
+  async revive(
+    ids: readonly string[] | 'all',
+    now: Date,
+    givesUpAt: Date,
+    transaction: EntityManager = this.rows.manager,
+  ): Promise<number> {
     if (ids.length === 0) return 0;
-    const { affected } = await this.rows.update(
+    const { affected } = await transaction.update(
+      OutboxMessage,
       { ...(ids !== 'all' && { id: In(ids) }), deadAt: Not(IsNull()), content: Not(IsNull()) },
       // `attempts` stays: it must only grow, or a sender that was stopped for long would take its old number for this one.
       { deadAt: null, nextAttemptAt: now, givesUpAt },

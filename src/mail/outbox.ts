@@ -62,6 +62,11 @@ export class Outbox {
     await this.rows.deleteOfUser(userId, transaction);
   }
 
+  /** What is held of the messages of a user, oldest first, without their content. */
+  of(userId: string): Promise<OutboxMessage[]> {
+    return this.rows.findOfUser(userId);
+  }
+
   /** The messages that were given up, newest first, without their content. */
   async *listDead(): AsyncGenerator<DeadMail, void, void> {
     for (let last: string | undefined; ;) {
@@ -77,9 +82,9 @@ export class Outbox {
    *
    * @returns how many.
    */
-  retry(ids: readonly string[] | 'all'): Promise<number> {
+  retry(ids: readonly string[] | 'all', transaction?: EntityManager): Promise<number> {
     const now = this.clock.now();
-    return this.rows.revive(ids, now, plusSeconds(now, LIFE_SECONDS));
+    return this.rows.revive(ids, now, plusSeconds(now, LIFE_SECONDS), transaction);
   }
 
   /**

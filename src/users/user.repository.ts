@@ -43,28 +43,24 @@ export class UserRepository {
 
   /** Inserts the account unless the address is taken, and does not tell: both take the same way and the same time. */
   async addIfFree(user: NewUser, transaction: EntityManager): Promise<void> {
-    await transaction
-      .createQueryBuilder()
-      .insert()
-      .into(User)
-      .values(complete(user))
-      .orIgnore()
-      .updateEntity(false)
-      .execute();
+    await insertWhereFree([user], transaction);
+  }
+
+  /**
+   * Inserts those of the accounts whose address is free, of several with one address the first. Somebody who signs up at
+   * the same time comes before or after.
+   *
+   * @returns the ids of those it inserted.
+   */
+  async addThoseFree(users: NewUser[], transaction: EntityManager): Promise<string[]> {
+    await insertWhereFree(users, transaction);
+    // How many rows it was, the databases tell; which, they do not. Nobody else has these ids.
+    const added = await transaction.find(User, { select: { id: true }, where: { id: In(users.map(({ id }) => id)) } });
+    return added.map(({ id }) => id);
   }
 
   exists(id: string, transaction: EntityManager): Promise<boolean> {
     return transaction.existsBy(User, { id });
-  }
-
-  /** Which of the addresses have an account. */
-  async findTaken(emails: CanonicalEmail[], transaction: EntityManager): Promise<Set<string>> {
-    if (emails.length === 0) return new Set();
-    const found = await transaction.find(User, {
-      select: { id: true, emailCanonical: true },
-      where: { emailCanonical: In(emails) },
-    });
-    return new Set(found.map(({ emailCanonical }) => emailCanonical));
   }
 
   /** The account, without its password hash; null when there is none. Deleted ones are found too. */
@@ -261,6 +257,17 @@ function complete(user: NewUser): User {
     deletedAt: null,
     eraseAt: null,
   };
+}
+
+async function insertWhereFree(users: NewUser[], transaction: EntityManager): Promise<void> {
+  await transaction
+    .createQueryBuilder()
+    .insert()
+    .into(User)
+    .values(users.map(complete))
+    .orIgnore()
+    .updateEntity(false)
+    .execute();
 }
 
 function withHash(manager: EntityManager) {

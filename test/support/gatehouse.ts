@@ -6,14 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import passport from 'passport';
-import { DataSource } from 'typeorm';
+import { DataSource, IsNull, LessThanOrEqual, Not } from 'typeorm';
 import { expect, inject } from 'vitest';
 import { createApp } from '../../src/app.setup.js';
+import { MailRequest } from '../../src/auth/mail-request.entity.js';
 import { MailRequestWorker } from '../../src/auth/mail-request.worker.js';
 import { LocalStrategy } from '../../src/auth/login.guard.js';
 import { Clock } from '../../src/common/clock.js';
 import { createLogger } from '../../src/common/logger.js';
 import { loadConfig, type Environment } from '../../src/config/load-config.js';
+import { OutboxMessage } from '../../src/mail/outbox-message.entity.js';
 import { OutboxWorker } from '../../src/mail/outbox.worker.js';
 import { startSmtp, type CaughtMail, type Smtp } from './smtp.js';
 
@@ -202,11 +204,10 @@ export class Gatehouse extends Client {
     for (;;) {
       await this.app.get(MailRequestWorker).answerAll();
       await this.app.get(OutboxWorker).deliverDue();
-      // A round that was under way may have taken some of it.
-      const [{ waiting }] = await this.sql(
-        `SELECT (SELECT COUNT(*) FROM mail_requests) + (SELECT COUNT(*) FROM outbox WHERE next_attempt_at IS NOT NULL) AS waiting`,
-      );
-      if (Number(waiting) === 0) return;
+      // A round that was under way may have taken some of it. What was stored at a later time of this clock is not due.
+      const isUnderWay = { nextAttemptAt: Not(IsNull()), createdAt: LessThanOrEqual(this.app.get(Clock).now()) };
+      const waiting = await this.dataSource.manager.countBy(OutboxMessage, isUnderWay);
+      if (waiting + (await this.dataSource.manager.count(MailRequest)) === 0) return;
       await sleep(10);
     }
   }

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { DataSource } from 'typeorm';
@@ -45,6 +45,12 @@ export class Program {
 
   get isRunning(): boolean {
     return this.ending === undefined;
+  }
+
+  /** Its standard input, where it was started with one. */
+  get stdin(): Writable {
+    if (!this.child.stdin) throw new Error('It was started without standard input.');
+    return this.child.stdin;
   }
 
   /** Everything it has written so far. */
@@ -103,14 +109,49 @@ export class ServerProcess extends Client {
 export function run(
   name: 'main' | 'cli',
   env: Environment,
-  { args = [] as string[], cwd = temporaryFolder() } = {},
+  { args = [] as string[], cwd = temporaryFolder(), stdin = 'ignore' } = {},
 ): Program {
-  const script = fileURLToPath(new URL(`../../dist/src/${name}.js`, import.meta.url));
-  if (!existsSync(script)) throw new Error(`${script} is not there: npm run build`);
-  const child = spawn(process.execPath, [script, ...args], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [scriptOf(name), ...args], { env, cwd, stdio: [stdin, 'pipe', 'pipe'] });
   const program = new Program(child);
   onTestFinished(() => void (program.isRunning && program.kill()));
   return program;
+}
+
+function scriptOf(name: 'main' | 'cli'): string {
+  const script = fileURLToPath(new URL(`../../dist/src/${name}.js`, import.meta.url));
+  if (!existsSync(script)) throw new Error(`${script} is not there: npm run build`);
+  return script;
+}
+
+/** An operator command in front of somebody who reads and types. */
+export class Terminal {
+  /** Everything it has shown, control characters too. */
+  text = '';
+  readonly ended: Promise<Ending>;
+  private readonly child: ChildProcess;
+
+  constructor(env: Environment, ...args: string[]) {
+    const command = [process.execPath, scriptOf('cli'), ...args];
+    // `script` gives a program a terminal. It is a part of util-linux, and of macOS with other arguments.
+    const quoted = command.map((word) => `'${word}'`).join(' ');
+    const words = process.platform === 'darwin' ? ['-q', '/dev/null', ...command] : ['-qefc', quoted, '/dev/null'];
+    this.child = spawn('script', words, { env: { PATH: process.env['PATH'], ...env }, cwd: temporaryFolder() });
+    for (const stream of [this.child.stdout, this.child.stderr]) stream?.on('data', (data) => (this.text += data));
+    this.ended = new Promise((resolve, reject) => {
+      this.child.once('error', reject); // there is no such program: the test fails and says so
+      this.child.once('close', (code, signal) => resolve({ code, signal }));
+    });
+    onTestFinished(() => void this.child.kill('SIGKILL'));
+  }
+
+  type(keys: string): void {
+    this.child.stdin?.write(keys);
+  }
+
+  async shows(pattern: RegExp): Promise<void> {
+    await Promise.race([until(() => pattern.test(this.text)), this.ended]);
+    expect(this.text).toMatch(pattern);
+  }
 }
 
 /** Runs an operator command to its end. */
