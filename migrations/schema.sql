@@ -68,6 +68,113 @@ CREATE TABLE IF NOT EXISTS signing_keys (
   CONSTRAINT uq_signing_keys_number UNIQUE (number)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
 
+ALTER TABLE users ADD COLUMN credentials_version INT NOT NULL DEFAULT 0;
+
+ALTER TABLE users ADD COLUMN pending_since DATETIME(3) NULL;
+
+ALTER TABLE users ADD COLUMN disabled_at DATETIME(3) NULL;
+
+ALTER TABLE users ADD COLUMN deleted_at DATETIME(3) NULL;
+
+ALTER TABLE users ADD COLUMN erase_at DATETIME(3) NULL;
+
+CREATE INDEX ix_users_pending_since ON users (pending_since);
+
+CREATE INDEX ix_users_erase_at ON users (erase_at);
+
+CREATE TABLE IF NOT EXISTS former_passwords (
+  id CHAR(36) NOT NULL,
+  user_id CHAR(36) NOT NULL,
+  password_hash VARCHAR(255) NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_former_passwords PRIMARY KEY (id),
+  CONSTRAINT fk_former_passwords_user FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_former_passwords_user_created ON former_passwords (user_id, created_at);
+
+CREATE TABLE IF NOT EXISTS one_time_tokens (
+  user_id CHAR(36) NOT NULL,
+  purpose VARCHAR(16) NOT NULL,
+  token_hash BINARY(32) NOT NULL,
+  new_email VARCHAR(254) NULL,
+  created_at DATETIME(3) NOT NULL,
+  expires_at DATETIME(3) NOT NULL,
+  used_at DATETIME(3) NULL,
+  CONSTRAINT pk_one_time_tokens PRIMARY KEY (user_id, purpose),
+  CONSTRAINT uq_one_time_tokens_token_hash UNIQUE (token_hash),
+  CONSTRAINT fk_one_time_tokens_user FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_one_time_tokens_expires ON one_time_tokens (expires_at);
+
+CREATE TABLE IF NOT EXISTS login_failures (
+  account CHAR(43) NOT NULL,
+  failures INT NOT NULL,
+  reserved INT NOT NULL,
+  reserved_until DATETIME(3) NULL,
+  consecutive INT NOT NULL,
+  locked_until DATETIME(3) NULL,
+  updated_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_login_failures PRIMARY KEY (account)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_login_failures_updated ON login_failures (updated_at);
+
+CREATE TABLE IF NOT EXISTS outbox (
+  id CHAR(36) NOT NULL,
+  user_id CHAR(36) NULL,
+  kind VARCHAR(40) NOT NULL,
+  recipient VARCHAR(254) NOT NULL,
+  content TEXT NULL,
+  created_at DATETIME(3) NOT NULL,
+  next_attempt_at DATETIME(3) NULL,
+  attempts INT NOT NULL,
+  gives_up_at DATETIME(3) NOT NULL,
+  sent_at DATETIME(3) NULL,
+  dead_at DATETIME(3) NULL,
+  last_error VARCHAR(200) NULL,
+  CONSTRAINT pk_outbox PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_outbox_next_attempt ON outbox (next_attempt_at);
+
+CREATE INDEX ix_outbox_sent ON outbox (sent_at);
+
+CREATE INDEX ix_outbox_dead ON outbox (dead_at);
+
+CREATE INDEX ix_outbox_user ON outbox (user_id);
+
+CREATE TABLE IF NOT EXISTS mail_requests (
+  id CHAR(36) NOT NULL,
+  kind VARCHAR(16) NOT NULL,
+  email_canonical VARCHAR(254) NOT NULL,
+  user_id CHAR(36) NULL,
+  created_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_mail_requests PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE TABLE IF NOT EXISTS audit_events (
+  id CHAR(36) NOT NULL,
+  at DATETIME(3) NOT NULL,
+  type VARCHAR(48) NOT NULL,
+  outcome VARCHAR(16) NOT NULL,
+  actor_id VARCHAR(64) NULL,
+  actor_type VARCHAR(16) NOT NULL,
+  subject_id CHAR(36) NULL,
+  session_id CHAR(36) NULL,
+  ip VARCHAR(45) NULL,
+  user_agent VARCHAR(512) NULL,
+  request_id CHAR(36) NULL,
+  reason VARCHAR(64) NULL,
+  details TEXT NULL,
+  CONSTRAINT pk_audit_events PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_audit_events_subject ON audit_events (subject_id, id);
+
+CREATE INDEX ix_audit_events_at ON audit_events (at);
+
 INSERT INTO migrations (timestamp, name) VALUES (1795305600001, 'CreateUsers1795305600001');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600002, 'CreateSessions1795305600002');
@@ -75,3 +182,9 @@ INSERT INTO migrations (timestamp, name) VALUES (1795305600002, 'CreateSessions1
 INSERT INTO migrations (timestamp, name) VALUES (1795305600003, 'CreateRevocations1795305600003');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600004, 'CreateSigningKeys1795305600004');
+
+INSERT INTO migrations (timestamp, name) VALUES (1795305600005, 'AccountLife1795305600005');
+
+INSERT INTO migrations (timestamp, name) VALUES (1795305600006, 'CreateOutbox1795305600006');
+
+INSERT INTO migrations (timestamp, name) VALUES (1795305600007, 'CreateAuditEvents1795305600007');
