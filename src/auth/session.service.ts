@@ -90,6 +90,7 @@ export class SessionService {
       userId: session.userId,
       sessionId: session.id,
       authenticatedAt: session.createdAt,
+      issuedAt: now,
       expiresAt: session.accessExpiresAt,
     });
     return {

@@ -61,10 +61,9 @@ export class SignupService {
     const user = await this.prepare(email, password);
     const { id, emailCanonical, createdAt } = user;
     await inTransaction(this.dataSource, async (transaction) => {
-      await this.users.addIfFree({ ...user, pendingSince: createdAt }, transaction);
+      await this.users.addOrDropUnverified({ ...user, pendingSince: createdAt }, transaction);
       await this.tokens.revokeUnverified(emailCanonical, id, transaction);
       await this.formerPasswords.deleteUnverified(emailCanonical, id, transaction);
-      await this.users.dropUnverifiedPassword(emailCanonical, id, transaction);
       await this.mailRequests.add({ kind: 'signup', emailCanonical, userId: id }, transaction);
       await this.record(user, await this.users.exists(id, transaction), client, transaction);
     });

@@ -41,6 +41,7 @@ export interface AccessTokenSubject {
   userId: string;
   sessionId: string;
   authenticatedAt: Date;
+  issuedAt: Date;
   expiresAt: Date;
 }
 
@@ -60,14 +61,14 @@ export class AccessTokens {
   ) {}
 
   /** A signed token. Its life ends at `expiresAt`, rounded down to the second. */
-  async sign({ userId, sessionId, authenticatedAt, expiresAt }: AccessTokenSubject): Promise<string> {
+  async sign({ userId, sessionId, authenticatedAt, issuedAt, expiresAt }: AccessTokenSubject): Promise<string> {
     const { kid, privateKey } = await this.keys.signingKey();
     const claims: AccessTokenClaims = {
       iss: this.config.issuer,
       aud: this.config.audience,
       sub: userId,
       client_id: CLIENT_ID,
-      iat: epochSeconds(this.clock.now()),
+      iat: epochSeconds(issuedAt),
       exp: epochSeconds(expiresAt),
       jti: uuidv7(),
       sid: sessionId,

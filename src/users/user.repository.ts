@@ -10,6 +10,7 @@ import {
   type EntityManager,
   type Repository,
 } from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
 
@@ -41,22 +42,35 @@ export class UserRepository {
     }
   }
 
-  /** Inserts the account unless the address is taken, and does not tell: both take the same way and the same time. */
-  async addIfFree(user: NewUser, transaction: EntityManager): Promise<void> {
-    await insertWhereFree([user], transaction);
+  /**
+   * Inserts the account; where the address has one that never showed that it is its own, that one loses its password
+   * instead. One statement that takes the row for itself either way: with two, sign-ups of one address at once would keep
+   * each other from going on. Does not tell which it was: both take the same time.
+   */
+  async addOrDropUnverified(user: NewUser, transaction: EntityManager): Promise<void> {
+    const insert = transaction.createQueryBuilder().insert().into(User).values(complete(user));
+    const [statement, parameters] = insert.getQueryAndParameters();
+    const onConflict = isSqlite(transaction.dataSource)
+      ? 'ON CONFLICT (email_canonical) DO UPDATE SET'
+      : 'ON DUPLICATE KEY UPDATE';
+    await transaction.query(
+      `${statement} ${onConflict}
+        password_hash = CASE WHEN email_verified THEN password_hash ELSE '${NO_PASSWORD}' END,
+        credentials_version = CASE WHEN email_verified THEN credentials_version ELSE credentials_version + 1 END`,
+      parameters,
+    );
   }
 
   /**
-   * Inserts those of the accounts whose address is free, of several with one address the first. Somebody who signs up at
-   * the same time comes before or after.
+   * Inserts those accounts whose address is free, each address once.
    *
-   * @returns the ids of those it inserted.
+   * @returns the ids of those that were inserted.
    */
   async addThoseFree(users: NewUser[], transaction: EntityManager): Promise<string[]> {
     await insertWhereFree(users, transaction);
-    // How many rows it was, the databases tell; which, they do not. Nobody else has these ids.
-    const added = await transaction.find(User, { select: { id: true }, where: { id: In(users.map(({ id }) => id)) } });
-    return added.map(({ id }) => id);
+    const ids = users.map(({ id }) => id);
+    const found = await transaction.find(User, { select: { id: true }, where: { id: In(ids) } });
+    return found.map(({ id }) => id);
   }
 
   exists(id: string, transaction: EntityManager): Promise<boolean> {
@@ -145,21 +159,6 @@ export class UserRepository {
       if (isDuplicate(error)) return false;
       throw error;
     }
-  }
-
-  /**
-   * Takes the password off whatever account has this address and has never shown that it is its own, `exceptId` aside.
-   */
-  async dropUnverifiedPassword(
-    emailCanonical: CanonicalEmail,
-    exceptId: string,
-    transaction: EntityManager,
-  ): Promise<void> {
-    await transaction.update(
-      User,
-      { emailCanonical, emailVerified: false, id: Not(exceptId) },
-      { passwordHash: NO_PASSWORD, credentialsVersion: () => 'credentials_version + 1' },
-    );
   }
 
   /** @returns false when it was disabled already, or is deleted. */

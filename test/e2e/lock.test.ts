@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
+
+const LOCK = 1_800;
+
+let gatehouse: Gatehouse;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+});
+afterAll(() => gatehouse.stop());
+
+const guess = ({ email }: { email: string }, instance = gatehouse) =>
+  instance.post('/auth/login', { email, password: 'not the right one' });
+const logIn = ({ email, password }: Account) => gatehouse.post('/auth/login', { email, password });
+
+async function locked(): Promise<Account & { id: string }> {
+  const account = await gatehouse.signUp();
+  for (let i = 0; i < 10; i++) await guess(account);
+  return account;
+}
+
+test('the tenth wrong password locks: the right one gets the same 401, and the owner a mail', async () => {
+  const account = await gatehouse.signUp();
+  const answers = [];
+  for (let i = 0; i < 12; i++) answers.push(await guess(account));
+  answers.push(await logIn(account));
+  const comparable = answers.map(({ status, body }) => JSON.stringify([status, { ...body, request_id: '' }]));
+  expect(new Set(comparable).size).toBe(1);
+  expect(answers[0]?.status).toBe(401);
+  const mails = await gatehouse.mails(account.email);
+  expect(mails.filter(({ subject }) => /locked/i.test(subject))).toHaveLength(1);
+});
+
+test('nine wrong ones do not, and the right one wipes them', async () => {
+  const account = await gatehouse.signUp();
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 9; i++) await guess(account);
+    await gatehouse.logIn(account);
+  }
+});
+
+test('the lock ends after 30 minutes, whatever is tried meanwhile', async () => {
+  const account = await locked();
+  gatehouse.passSeconds(LOCK - 5);
+  expect((await logIn(account)).status).toBe(401);
+  for (let i = 0; i < 5; i++) await guess(account);
+  gatehouse.passSeconds(6);
+  await gatehouse.logIn(account);
+  gatehouse.passSeconds(-LOCK - 1);
+});
+
+test('after the lock there are ten tries again', async () => {
+  const account = await locked();
+  gatehouse.passSeconds(LOCK + 1);
+  for (let i = 0; i < 9; i++) await guess(account);
+  await gatehouse.logIn(account);
+  gatehouse.passSeconds(-LOCK - 1);
+});
+
+test('a hundred in a row without a success are the end of the password, until the account is recovered', async () => {
+  const account = await gatehouse.signUp();
+  for (let lock = 0; lock < 10; lock++) {
+    for (let i = 0; i < 10; i++) await guess(account);
+    gatehouse.passSeconds(LOCK + 1);
+  }
+  expect((await logIn(account)).status).toBe(401);
+  await gatehouse.post('/auth/password/forgot', { email: account.email });
+  const token = await gatehouse.mailedToken(account.email, /^Reset/);
+  const { password } = newAccount();
+  expect((await gatehouse.post('/auth/password/reset', { token, new_password: password })).status).toBe(204);
+  await gatehouse.logIn({ ...account, password });
+  gatehouse.passSeconds(-10 * (LOCK + 1));
+});
+
+describe('in parallel', () => {
+  test('200 guesses are ten looks at the password, and then the account is locked', async () => {
+    const account = await gatehouse.signUp();
+    const answers = await Promise.all(Array.from({ length: 200 }, () => guess(account)));
+    expect(answers.every(({ status }) => status === 401)).toBe(true);
+    const reasons = await gatehouse.sql(
+      "SELECT reason, COUNT(*) AS n FROM audit_events WHERE subject_id = ? AND type = 'authn_login_fail' GROUP BY reason",
+      [account.id],
+    );
+    expect(Object.fromEntries(reasons.map(({ reason, n }) => [reason, Number(n)]))).toEqual({
+      wrong_password: 10,
+      locked: 190,
+    });
+    expect((await logIn(account)).status).toBe(401);
+  });
+
+  test('30 logins with the right password all succeed', async () => {
+    const account = await gatehouse.signUp();
+    const answers = await Promise.all(Array.from({ length: 30 }, () => logIn(account)));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+  });
+});
+
+test('a lock holds on every instance', async () => {
+  const other = await gatehouse.another();
+  const account = await gatehouse.signUp();
+  for (let i = 0; i < 10; i++) await guess(account, i % 2 ? gatehouse : other);
+  for (const instance of [gatehouse, other]) {
+    const { email, password } = account;
+    expect((await instance.post('/auth/login', { email, password })).status).toBe(401);
+  }
+  await other.stop();
+});
+
+test('an unknown address is counted alike, under a digest', async () => {
+  const nobody = newAccount();
+  const before = await gatehouse.sql('SELECT account FROM login_failures');
+  for (let i = 0; i < 12; i++) expect((await guess(nobody)).status).toBe(401);
+  const known = new Set(before.map(({ account }) => account));
+  const added = (await gatehouse.sql('SELECT * FROM login_failures')).filter(({ account }) => !known.has(account));
+  expect(added).toMatchObject([{ failures: 10, consecutive: 10 }]);
+  expect(JSON.stringify(added)).not.toContain(nobody.email);
+});
+
+test('checks that died with their process count as failures, and block nobody', async () => {
+  const account = await gatehouse.signUp();
+  await guess(account);
+  await gatehouse.sql('UPDATE login_failures SET reserved = 9, reserved_until = ? WHERE failures = 1', [
+    new Date(Date.now() - 1_000).toISOString().replace('T', ' ').replace('Z', ''),
+  ]);
+  await gatehouse.logIn(account);
+});
