@@ -73,18 +73,17 @@ test('a hundred in a row without a success are the end of the password, until th
 });
 
 describe('in parallel', () => {
-  test('200 guesses are ten looks at the password, and then the account is locked', async () => {
+  test('200 guesses are at most ten looks at the password; then the account is locked', async () => {
     const account = await gatehouse.signUp();
     const answers = await Promise.all(Array.from({ length: 200 }, () => guess(account)));
-    expect(answers.every(({ status }) => status === 401)).toBe(true);
-    const reasons = await gatehouse.sql(
-      "SELECT reason, COUNT(*) AS n FROM audit_events WHERE subject_id = ? AND type = 'authn_login_fail' GROUP BY reason",
+    // 503 where the queue of hashes is full: nothing was looked at then.
+    expect(answers.every(({ status }) => status === 401 || status === 503)).toBe(true);
+    for (let i = 0; i < 10; i++) await guess(account);
+    const looks = await gatehouse.sql(
+      "SELECT id FROM audit_events WHERE subject_id = ? AND type = 'authn_login_fail' AND reason = 'wrong_password'",
       [account.id],
     );
-    expect(Object.fromEntries(reasons.map(({ reason, n }) => [reason, Number(n)]))).toEqual({
-      wrong_password: 10,
-      locked: 190,
-    });
+    expect(looks).toHaveLength(10);
     expect((await logIn(account)).status).toBe(401);
   });
 
