@@ -1,10 +1,6 @@
 import 'reflect-metadata';
 import { Command, CommanderError } from 'commander';
-import { inContext } from './command-context.js';
-import { addImportCommand } from './commands/import.command.js';
-import { addMailCommands } from './commands/mail.commands.js';
 import { CommandFailed, printable } from './commands/output.js';
-import { addUserCommands } from './commands/user.commands.js';
 import { loadEnvFile } from './config/env-file.js';
 import { InvalidConfig, loadConfig } from './config/load-config.js';
 import { connect, createDataSource } from './database/data-source.js';
@@ -30,9 +26,22 @@ program
       await dataSource.destroy();
     }
   });
-addUserCommands(program, inContext);
-addImportCommand(program, inContext);
-addMailCommands(program, inContext);
+
+/** What works beside the modules of the server. `migrate` does without: it comes first, and fails with none of them. */
+async function addServiceCommands(): Promise<void> {
+  const { inContext } = await import('./command-context.js');
+  const { addUserCommands } = await import('./commands/user.commands.js');
+  const { addImportCommand } = await import('./commands/import.command.js');
+  const { addMailCommands } = await import('./commands/mail.commands.js');
+  addUserCommands(program, inContext);
+  addImportCommand(program, inContext);
+  addMailCommands(program, inContext);
+}
+
+async function main(): Promise<void> {
+  if (process.argv[2] !== 'migrate') await addServiceCommands();
+  await program.parseAsync();
+}
 
 /** Says what went wrong. @returns the exit code: 2 when the command was not written as it should be, otherwise 1. */
 function report(error: unknown): number {
@@ -47,4 +56,4 @@ process.umask(0o077);
 // Whoever reads may stop before the end, as `head` does.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 loadEnvFile();
-program.parseAsync().catch((error: unknown) => process.exit(report(error)));
+main().catch((error: unknown) => process.exit(report(error)));

@@ -102,6 +102,12 @@ export class ServerProcess extends Client {
   }
 }
 
+export interface RunOptions {
+  args?: string[];
+  cwd?: string;
+  stdin?: 'ignore' | 'pipe';
+}
+
 /**
  * Starts `dist/src/<name>.js` with exactly this environment, in an empty folder unless one is given. It is killed when the
  * test that started it is over, however that ends.
@@ -109,7 +115,7 @@ export class ServerProcess extends Client {
 export function run(
   name: 'main' | 'cli',
   env: Environment,
-  { args = [] as string[], cwd = temporaryFolder(), stdin = 'ignore' } = {},
+  { args = [], cwd = temporaryFolder(), stdin = 'ignore' }: RunOptions = {},
 ): Program {
   const child = spawn(process.execPath, [scriptOf(name), ...args], { env, cwd, stdio: [stdin, 'pipe', 'pipe'] });
   const program = new Program(child);

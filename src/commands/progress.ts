@@ -1,0 +1,34 @@
+import type { Writable } from 'node:stream';
+
+const INTERVAL_MS = 250;
+const CLEAR_LINE = '\r\x1b[K';
+
+/** How far a long command is: one line of a terminal, written over and over. Where there is no terminal, nothing. */
+export class Progress {
+  private shownAt = 0;
+  private isShown = false;
+
+  /**
+   * @param totalBytes of what is read; undefined when nobody knows.
+   * @param terminal undefined when it is none.
+   */
+  constructor(
+    private readonly totalBytes: number | undefined,
+    private readonly terminal: Writable | undefined = process.stderr.isTTY ? process.stderr : undefined,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  show(lines: number, bytes: number): void {
+    if (!this.terminal || this.now() - this.shownAt < INTERVAL_MS) return;
+    this.shownAt = this.now();
+    this.isShown = true;
+    const share = this.totalBytes ? `, ${Math.floor((100 * bytes) / this.totalBytes)} %` : '';
+    this.terminal.write(`${CLEAR_LINE}${lines} lines${share}`);
+  }
+
+  /** Takes the line away, for what is written next. */
+  clear(): void {
+    if (this.isShown) this.terminal?.write(CLEAR_LINE);
+    this.isShown = false;
+  }
+}
