@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BackgroundLoop } from '../common/background-loop.js';
@@ -24,6 +24,7 @@ export class MailRequestWorker {
   readonly loop = new BackgroundLoop('mail_requests', INTERVAL_MS, async () => {
     await this.answerAll();
   });
+  private readonly logger = new Logger(MailRequestWorker.name);
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
@@ -37,13 +38,23 @@ export class MailRequestWorker {
   async answerAll(): Promise<number> {
     let answered = 0;
     for (const request of await this.requests.findOldest(BATCH)) {
-      await inTransaction(this.dataSource, async (transaction) => {
-        if (!(await this.requests.take(request.id, transaction))) return;
-        answered += 1;
-        await this.answer(request, transaction);
-      });
+      try {
+        if (await this.answerOne(request)) answered += 1;
+      } catch (error) {
+        // It stays for the next round, and does not keep those behind it from theirs.
+        this.logger.warn({ event: 'mail_request_failed', kind: request.kind, err: error });
+      }
     }
     return answered;
+  }
+
+  /** @returns false when another instance has answered it. */
+  private answerOne(request: MailRequest): Promise<boolean> {
+    return inTransaction(this.dataSource, async (transaction) => {
+      if (!(await this.requests.take(request.id, transaction))) return false;
+      await this.answer(request, transaction);
+      return true;
+    });
   }
 
   private async answer(request: MailRequest, transaction: EntityManager): Promise<void> {

@@ -36,8 +36,6 @@ export function isDependencyFailure(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return (
     (typeof code === 'string' && CODES.has(code)) ||
-    /^Pool is closed|^Queue limit reached|^No connections available|closed state|no such table|database connection is not open/.test(
-      error.message,
-    )
+    /^Pool is closed|closed state|no such table|database connection is not open/.test(error.message)
   );
 }

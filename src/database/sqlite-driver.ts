@@ -1,5 +1,5 @@
 /** What we use of a better-sqlite3 database. */
-export interface SqliteDatabase {
+interface SqliteDatabase {
   prepare(sql: string): SqliteStatement;
   pragma(text: string): unknown;
 }

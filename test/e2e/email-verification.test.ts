@@ -118,6 +118,17 @@ describe('an account that is not verified', () => {
   });
 });
 
+test('a second sign-up starts the seven days again', async () => {
+  const account = newAccount();
+  await signUp(account);
+  gatehouse.passSeconds(6 * DAY);
+  await signUp(account);
+  gatehouse.passSeconds(2 * DAY);
+  await gatehouse.app.get(PurgeService).purge();
+  expect(await gatehouse.sql('SELECT id FROM users WHERE email_canonical = ?', [account.email])).toHaveLength(1);
+  gatehouse.passSeconds(-8 * DAY);
+});
+
 describe('the link', () => {
   test('is in the fragment of a page of ours, and a GET of the page uses nothing up', async () => {
     const account = newAccount();
