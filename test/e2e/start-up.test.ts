@@ -67,6 +67,7 @@ const PRODUCTION = {
   NODE_ENV: 'production',
   MASTER_KEY: randomKey(),
   DATABASE_URL: 'mysql://canary:canary@127.0.0.1:1/c',
+  EMAIL_VERIFICATION: 'none',
 };
 
 testWithoutServer.each<[string, Environment, string[]]>([
@@ -87,6 +88,7 @@ testWithoutServer.each<[string, Environment, string[]]>([
       'ACCESS_TOKEN_TTL_SECONDS',
       'BCRYPT_COST',
       'DATABASE_URL',
+      'EMAIL_VERIFICATION',
       'ISSUER',
       'MASTER_KEY',
       'PASSWORD_MIN_LENGTH',
@@ -97,7 +99,7 @@ testWithoutServer.each<[string, Environment, string[]]>([
   [
     'no secrets, every proxy',
     { NODE_ENV: 'production', TRUST_PROXY: '0.0.0.0/0' },
-    ['DATABASE_URL', 'MASTER_KEY', 'TRUST_PROXY'],
+    ['DATABASE_URL', 'EMAIL_VERIFICATION', 'MASTER_KEY', 'TRUST_PROXY'],
   ],
   ['a short key', { ...PRODUCTION, MASTER_KEY: randomBytes(31).toString('base64') }, ['MASTER_KEY']],
   [
@@ -173,9 +175,15 @@ testWithoutServer('a port that is in use is named', async () => {
 testWithServer('production never migrates: it waits for the operator, and goes on without a restart', async () => {
   const url = await temporaryDatabase();
   const rows = await lookInto(url);
-  const env = { NODE_ENV: 'production', DATABASE_URL: url, BCRYPT_COST: '10', PORT: '0' };
+  const env = { NODE_ENV: 'production', DATABASE_URL: url, BCRYPT_COST: '10', PORT: '0', EMAIL_VERIFICATION: 'none' };
   const server = await startServer({ ...env, MASTER_KEY: randomKey() });
   const account = newAccount();
+
+  // What the operator has chosen, in words.
+  expect(await server.program.line(/"event":"email_verification"/)).toContain(
+    'sign-up tells by 409 who has an account',
+  );
+  expect(await server.program.line(/"event":"no_mail"/)).toContain('nobody can recover a password');
 
   expect((await server.get('/health/live')).status).toBe(200);
   expect((await server.get('/health/ready')).status).toBe(503);
