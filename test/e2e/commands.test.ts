@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { createWriteStream, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { inTransaction } from '../../src/database/transaction.js';
 import { Outbox } from '../../src/mail/outbox.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
@@ -17,6 +17,9 @@ import {
   Terminal,
   until,
 } from '../support/server-process.js';
+
+// Every command is a process of its own, which takes a second or two to start, and longer where others work too.
+vi.setConfig({ testTimeout: 180_000 });
 
 let gatehouse: Gatehouse;
 beforeAll(async () => {

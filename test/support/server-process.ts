@@ -102,9 +102,12 @@ export class ServerProcess extends Client {
   }
 }
 
+/** How a program is started. */
 export interface RunOptions {
   args?: string[];
+  /** An empty folder by default. */
   cwd?: string;
+  /** Nothing to read by default. */
   stdin?: 'ignore' | 'pipe';
 }
 
