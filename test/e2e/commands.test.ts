@@ -195,7 +195,6 @@ describe('one account', () => {
   });
 
   // It ends before it has looked at any database, and need not end once for each.
-  const testOnce = isDatabaseServer() ? () => {} : test;
   testOnce('a command that is written wrong ends with 2, and help with 0', async () => {
     const someId = randomUUID();
     const wrong = [['user:show'], ['user:show', 'a', 'b'], ['user:shou', 'a'], ['user:import'], [], ['user:show', 'a', '--yes'],
