@@ -114,12 +114,13 @@ export class UserRepository {
 
   /**
    * Notes the login, and holds the account's row until the transaction ends, so that the logins of one account
-   * queue: whoever counts its sessions next counts ours.
+   * queue: whoever counts its sessions next counts ours. An account that can be used waits for nothing any more, also when
+   * it was EMAIL_VERIFICATION that changed.
    *
    * @returns false when the account is not what it was when the password was checked, or gone.
    */
   recordLogin(seen: SeenUser, at: Date, transaction: EntityManager): Promise<boolean> {
-    return this.change(seen, { lastLoginAt: at }, transaction);
+    return this.change(seen, { lastLoginAt: at, pendingSince: null }, transaction);
   }
 
   /** Whether the account is as it was seen. Holds its row until the transaction ends, so that it stays so. */

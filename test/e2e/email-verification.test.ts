@@ -234,6 +234,17 @@ test('an account that was used before verification became required waits for it,
   gatehouse.passSeconds(-8 * DAY);
 });
 
+test('an account that waited, and was used once verification was no longer required, is not purged', async () => {
+  const account = newAccount();
+  await signUp(account);
+  const relaxed = await gatehouse.another({ EMAIL_VERIFICATION: 'none' });
+  await relaxed.logIn(account);
+  relaxed.passSeconds(8 * DAY);
+  await relaxed.app.get(PurgeService).purge();
+  await relaxed.logIn(account);
+  await relaxed.stop();
+});
+
 // Two instances of one process on SQLite cannot wait for each other.
 if (isDatabaseServer()) {
   test('of several instances one answers a request for mail', async () => {
