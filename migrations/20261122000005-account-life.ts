@@ -26,6 +26,7 @@ export class AccountLife1795305600005 implements MigrationInterface {
       user_id CHAR(36) NOT NULL,
       purpose VARCHAR(16) NOT NULL,
       token_hash BINARY(32) NOT NULL,
+      credentials_version INT NOT NULL,
       new_email VARCHAR(254) NULL,
       created_at DATETIME(3) NOT NULL,
       expires_at DATETIME(3) NOT NULL,

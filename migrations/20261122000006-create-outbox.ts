@@ -29,7 +29,6 @@ export class CreateOutbox1795305600006 implements MigrationInterface {
       id CHAR(36) NOT NULL,
       kind VARCHAR(16) NOT NULL,
       email_canonical VARCHAR(254) NOT NULL,
-      user_id CHAR(36) NULL,
       created_at DATETIME(3) NOT NULL,
       CONSTRAINT pk_mail_requests PRIMARY KEY (id)
     )${tableOptions}`);

@@ -97,6 +97,7 @@ CREATE TABLE IF NOT EXISTS one_time_tokens (
   user_id CHAR(36) NOT NULL,
   purpose VARCHAR(16) NOT NULL,
   token_hash BINARY(32) NOT NULL,
+  credentials_version INT NOT NULL,
   new_email VARCHAR(254) NULL,
   created_at DATETIME(3) NOT NULL,
   expires_at DATETIME(3) NOT NULL,
@@ -149,7 +150,6 @@ CREATE TABLE IF NOT EXISTS mail_requests (
   id CHAR(36) NOT NULL,
   kind VARCHAR(16) NOT NULL,
   email_canonical VARCHAR(254) NOT NULL,
-  user_id CHAR(36) NULL,
   created_at DATETIME(3) NOT NULL,
   CONSTRAINT pk_mail_requests PRIMARY KEY (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;

@@ -40,7 +40,7 @@ export class EmailChangeService {
     await inTransaction(this.dataSource, async (transaction) => {
       // Also the proof that nothing has changed since the password was checked.
       if (!(await this.users.isUnchanged(user, transaction))) throw new WrongPassword('account_changed');
-      const token = await this.tokens.issue(userId, 'change_email', transaction, newEmail);
+      const token = await this.tokens.issue(user, 'change_email', transaction, newEmail);
       await this.outbox.add({ userId, email: user.email }, { kind: 'email_change_requested' }, transaction);
       if (owner && owner.id !== userId) {
         const recipient = { userId: owner.id, email: owner.email };
@@ -60,10 +60,10 @@ export class EmailChangeService {
    */
   async confirm(token: string, client: Client): Promise<void> {
     const usable = await this.tokens.findUsable(token, 'change_email');
-    const user = usable && (await this.users.findById(usable.userId));
     const newEmail = usable?.newEmail ?? '';
     const newCanonical = canonicalEmail(newEmail);
-    if (!user || !newCanonical) throw new InvalidOneTimeToken('not_usable');
+    if (!usable || !newCanonical) throw new InvalidOneTimeToken('not_usable');
+    const { user } = usable;
     await inTransaction(this.dataSource, async (transaction) => {
       if (!(await this.tokens.consume(token, 'change_email', transaction))) throw new InvalidOneTimeToken('not_usable');
       const isChanged = await this.users.changeEmail(user, newEmail, newCanonical, transaction);

@@ -45,8 +45,7 @@ export class EmailVerificationService {
    * @throws InvalidOneTimeToken, PasswordRequired, InvalidFields.
    */
   async verify(token: string, newPassword: string | undefined, client: Client): Promise<void> {
-    const usable = await this.tokens.findUsable(token, 'verify_email');
-    const user = usable && (await this.users.findByIdWithHash(usable.userId));
+    const user = (await this.tokens.findUsable(token, 'verify_email'))?.user;
     if (!user) throw new InvalidOneTimeToken('not_usable');
     if (newPassword === undefined && user.passwordHash === NO_PASSWORD) throw new PasswordRequired();
     if (newPassword !== undefined) this.policy.assertAcceptable(newPassword, user.email);

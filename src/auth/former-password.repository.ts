@@ -31,13 +31,4 @@ export class FormerPasswordRepository {
   async deleteAll(userId: string, transaction: EntityManager): Promise<void> {
     await transaction.delete(FormerPassword, { userId });
   }
-
-  /** Forgets the passwords of whatever account has this address without having verified it, `exceptId` aside. */
-  async deleteUnverified(emailCanonical: string, exceptId: string, transaction: EntityManager): Promise<void> {
-    await transaction.query(
-      `DELETE FROM former_passwords WHERE user_id IN
-        (SELECT id FROM users WHERE email_canonical = ? AND email_verified = ? AND id <> ?)`,
-      [emailCanonical, 0, exceptId],
-    );
-  }
 }

@@ -49,8 +49,12 @@ export class LoginFailureRepository {
     });
   }
 
-  /** A granted check found the wrong password. @returns whether that locks the account now, until `until`. */
-  async fail(account: string, until: Date, transaction: EntityManager): Promise<boolean> {
+  /**
+   * A check found the wrong password. One that was not granted changes nothing, and takes as long.
+   *
+   * @returns whether that locks the account now, until `until`.
+   */
+  async fail(account: string, isGranted: boolean, until: Date, transaction: EntityManager): Promise<boolean> {
     await transaction
       .createQueryBuilder()
       .update(LoginFailure)
@@ -60,11 +64,11 @@ export class LoginFailureRepository {
         consecutive: () => 'consecutive + 1',
         reserved: () => ONE_LESS,
       })
-      .where('account = :account', { account })
+      .where('account = :account AND 1 = :isGranted', { account, isGranted: Number(isGranted) })
       .setParameter('until', until)
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
-    return row.lockedUntil?.getTime() === until.getTime();
+    return isGranted && row.lockedUntil?.getTime() === until.getTime();
   }
 
   /** A granted check found the right password: the account starts again from nothing, other checks under way go on. */

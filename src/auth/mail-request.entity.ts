@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** What somebody asked for at an address, before anybody has looked whether it has an account. */
-export type MailRequestKind = 'signup' | 'verify_email' | 'reset_password';
+/** What somebody asked for or did at an address, before anybody has looked whether it has an account. */
+export type MailRequestKind = 'signup' | 'verify_email' | 'reset_password' | 'account_locked';
 
 /** A mail that may be due. Stored for every address alike; whose it is, is looked up off the request. */
 @Entity('mail_requests')
@@ -15,10 +15,6 @@ export class MailRequest {
 
   @Column('varchar', { name: 'email_canonical' })
   emailCanonical!: string;
-
-  /** For `signup`: the account that the sign-up makes if the address is free. */
-  @Column('varchar', { name: 'user_id', nullable: true })
-  userId!: string | null;
 
   @Column('datetime', { name: 'created_at', precision: 3 })
   createdAt!: Date;

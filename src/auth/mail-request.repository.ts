@@ -13,10 +13,10 @@ export class MailRequestRepository {
   ) {}
 
   async add(
-    { kind, emailCanonical, userId = null }: Pick<MailRequest, 'kind' | 'emailCanonical'> & { userId?: string | null },
+    { kind, emailCanonical }: Pick<MailRequest, 'kind' | 'emailCanonical'>,
     transaction: EntityManager = this.rows.manager,
   ): Promise<void> {
-    const row: MailRequest = { id: uuidv7(), kind, emailCanonical, userId, createdAt: this.clock.now() };
+    const row: MailRequest = { id: uuidv7(), kind, emailCanonical, createdAt: this.clock.now() };
     await transaction.insert(MailRequest, row);
   }
 

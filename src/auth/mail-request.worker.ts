@@ -2,6 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BackgroundLoop } from '../common/background-loop.js';
+import { plusSeconds } from '../common/clock.js';
 import { inTransaction } from '../database/transaction.js';
 import type { Message } from '../mail/messages.js';
 import { Outbox } from '../mail/outbox.js';
@@ -11,6 +12,7 @@ import { UserRepository } from '../users/user.repository.js';
 import type { MailRequest } from './mail-request.entity.js';
 import { MailRequestRepository } from './mail-request.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { LOCK_SECONDS } from './password-attempts.js';
 
 const INTERVAL_MS = 500;
 const BATCH = 50;
@@ -37,9 +39,12 @@ export class MailRequestWorker {
   /** One round. @returns how many requests it answered, with a mail or without. */
   async answerAll(): Promise<number> {
     let answered = 0;
-    for (const request of await this.requests.findOldest(BATCH)) {
+    const requests = await this.requests.findOldest(BATCH);
+    // Of several alike the newest is answered, and with it the others: each link would kill the one before it.
+    const newest = new Map(requests.map((request) => [keyOf(request), request]));
+    for (const request of requests) {
       try {
-        if (await this.answerOne(request)) answered += 1;
+        if (await this.answerOne(request, newest.get(keyOf(request)) === request)) answered += 1;
       } catch (error) {
         // It stays for the next round, and does not keep those behind it from theirs.
         this.logger.warn({ event: 'mail_request_failed', kind: request.kind, err: error });
@@ -49,10 +54,10 @@ export class MailRequestWorker {
   }
 
   /** @returns false when another instance has answered it. */
-  private answerOne(request: MailRequest): Promise<boolean> {
+  private answerOne(request: MailRequest, isNewest: boolean): Promise<boolean> {
     return inTransaction(this.dataSource, async (transaction) => {
       if (!(await this.requests.take(request.id, transaction))) return false;
-      await this.answer(request, transaction);
+      if (isNewest) await this.answer(request, transaction);
       return true;
     });
   }
@@ -66,17 +71,20 @@ export class MailRequestWorker {
   }
 
   private async messageFor(
-    { kind }: MailRequest,
+    { kind, createdAt }: MailRequest,
     user: User,
     transaction: EntityManager,
   ): Promise<Message | undefined> {
     if (kind === 'reset_password') {
-      return { kind, token: await this.tokens.issue(user.id, kind, transaction) };
+      return { kind, token: await this.tokens.issue(user, kind, transaction) };
     }
+    if (kind === 'account_locked') return { kind, until: plusSeconds(createdAt, LOCK_SECONDS).toISOString() };
     if (!user.emailVerified) {
-      const token = await this.tokens.issue(user.id, 'verify_email', transaction);
+      const token = await this.tokens.issue(user, 'verify_email', transaction);
       return { kind: 'verify_email', token, asksForPassword: user.passwordHash === NO_PASSWORD };
     }
     return kind === 'signup' ? { kind: 'signup_attempted' } : undefined;
   }
 }
+
+const keyOf = ({ kind, emailCanonical }: MailRequest) => `${kind} ${emailCanonical}`;

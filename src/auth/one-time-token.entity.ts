@@ -16,6 +16,10 @@ export class OneTimeToken {
   @Column('blob', { name: 'token_hash' })
   tokenHash!: Buffer;
 
+  /** The account's when the link was sent. What opens the account has changed since: the link is dead. */
+  @Column('int', { name: 'credentials_version' })
+  credentialsVersion!: number;
+
   /** For `change_email`: the address as it was typed. */
   @Column('varchar', { name: 'new_email', nullable: true })
   newEmail!: string | null;

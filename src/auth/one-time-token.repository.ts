@@ -4,6 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { RESET_LINK_SECONDS, VERIFY_LINK_SECONDS } from '../mail/messages.js';
+import type { User } from '../users/user.entity.js';
+import { UserRepository, type SeenUser } from '../users/user.repository.js';
 import { OneTimeToken, type TokenPurpose } from './one-time-token.entity.js';
 
 /** NIST SP 800-63B-4, section 4.2.1.2: at most 24 h by e-mail; a reset link is worth more and lives 30 minutes. */
@@ -21,17 +23,19 @@ const FORM = /^[\w-]{43}$/;
 export class OneTimeTokenRepository {
   constructor(
     @InjectRepository(OneTimeToken) private readonly rows: Repository<OneTimeToken>,
+    private readonly users: UserRepository,
     private readonly clock: Clock,
   ) {}
 
   /**
-   * A new token. An older one of the same purpose is dead from here on.
+   * A new token. An older one of the same purpose is dead from here on, and this one as soon as what opens the account
+   * changes.
    *
    * @param newEmail for `change_email`: the address that the link confirms.
    * @returns 43 characters of base64url.
    */
   async issue(
-    userId: string,
+    { id: userId, credentialsVersion }: SeenUser,
     purpose: TokenPurpose,
     transaction: EntityManager,
     newEmail: string | null = null,
@@ -46,21 +50,31 @@ export class OneTimeTokenRepository {
         userId,
         purpose,
         tokenHash: hashOf(token),
+        credentialsVersion,
         newEmail,
         createdAt,
         expiresAt: plusSeconds(createdAt, LIFE_SECONDS[purpose]),
         usedAt: null,
       })
-      .orUpdate(['token_hash', 'new_email', 'created_at', 'expires_at', 'used_at'], ['user_id', 'purpose'])
+      .orUpdate(
+        ['token_hash', 'credentials_version', 'new_email', 'created_at', 'expires_at', 'used_at'],
+        ['user_id', 'purpose'],
+      )
       .updateEntity(false)
       .execute();
     return token;
   }
 
-  /** The row of a token that can still be used; null when there is none. Uses nothing up. */
-  async findUsable(token: string, purpose: TokenPurpose): Promise<OneTimeToken | null> {
+  /**
+   * The account, with `passwordHash`, whose token this is, and the address that it confirms; null when the token cannot be
+   * used (any more). Uses nothing up.
+   */
+  async findUsable(token: string, purpose: TokenPurpose): Promise<{ user: User; newEmail: string | null } | null> {
     if (!FORM.test(token)) return null;
-    return this.rows.findOneBy({ ...this.usable(token, purpose) });
+    const row = await this.rows.findOneBy(this.usable(token, purpose));
+    const user = row && (await this.users.findByIdWithHash(row.userId));
+    if (user?.credentialsVersion !== row?.credentialsVersion) return null;
+    return row && user && { user, newEmail: row.newEmail };
   }
 
   /**
@@ -79,15 +93,6 @@ export class OneTimeTokenRepository {
   /** Makes every link of the account useless. */
   async revokeAll(userId: string, transaction: EntityManager): Promise<void> {
     await transaction.delete(OneTimeToken, { userId });
-  }
-
-  /** Makes every link useless of whatever account has this address without having verified it, `exceptId` aside. */
-  async revokeUnverified(emailCanonical: string, exceptId: string, transaction: EntityManager): Promise<void> {
-    await transaction.query(
-      `DELETE FROM one_time_tokens WHERE user_id IN
-        (SELECT id FROM users WHERE email_canonical = ? AND email_verified = ? AND id <> ?)`,
-      [emailCanonical, 0, exceptId],
-    );
   }
 
   /** The links of an account that have not been used, without their hashes. */

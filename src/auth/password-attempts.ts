@@ -9,9 +9,10 @@ import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import type { Client } from '../common/principal.js';
 import { inTransaction } from '../database/transaction.js';
-import { Outbox } from '../mail/outbox.js';
+import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
+import { MailRequestRepository } from './mail-request.repository.js';
 import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
 
 /** PCI DSS 8.3.4: at least 30 minutes. */
@@ -58,7 +59,7 @@ export class PasswordAttempts {
     private readonly failures: LoginFailureRepository,
     private readonly hasher: PasswordHasher,
     private readonly audit: AuditTrail,
-    private readonly outbox: Outbox,
+    private readonly mailRequests: MailRequestRepository,
   ) {}
 
   /**
@@ -87,13 +88,14 @@ export class PasswordAttempts {
     const about = user ? { subjectId: user.id } : { details: { account } };
     const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
     await inTransaction(this.dataSource, async (transaction) => {
-      const isLast = !isLocked && (await this.failures.fail(account, until, transaction));
+      const isLast = await this.failures.fail(account, !isLocked, until, transaction);
       await this.audit.record({ ...event, ...about, outcome: 'failure', reason }, transaction);
       if (!isLast) return;
       const lock = { type: 'authn_login_lock', actor: { type: 'system' }, client: event.client } as const;
       await this.audit.record({ ...lock, ...about }, transaction);
-      const message = { kind: 'account_locked', until: until.toISOString() } as const;
-      if (user) await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+      // Whose mail it is, is found out off the request: the tenth answer must not tell either.
+      const emailCanonical = canonicalEmail(identifier);
+      if (emailCanonical) await this.mailRequests.add({ kind: 'account_locked', emailCanonical }, transaction);
     });
   }
 

@@ -40,8 +40,7 @@ export class PasswordResetService {
    * @throws InvalidOneTimeToken, InvalidFields.
    */
   async reset(token: string, newPassword: string, client: Client): Promise<void> {
-    const usable = await this.tokens.findUsable(token, 'reset_password');
-    const user = usable && (await this.users.findByIdWithHash(usable.userId));
+    const user = (await this.tokens.findUsable(token, 'reset_password'))?.user;
     if (!user) throw new InvalidOneTimeToken('not_usable');
     const passwordHash = await this.newPasswords.prepare(user, newPassword);
 

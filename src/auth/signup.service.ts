@@ -10,9 +10,7 @@ import { inTransaction } from '../database/transaction.js';
 import { canonicalEmail } from '../users/email-address.js';
 import { UserRepository, type NewUser } from '../users/user.repository.js';
 import { EmailTaken } from './auth.errors.js';
-import { FormerPasswordRepository } from './former-password.repository.js';
 import { MailRequestRepository } from './mail-request.repository.js';
-import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordAttempts } from './password-attempts.js';
 import { PasswordHasher } from './password-hasher.js';
 import { assertWellFormed, PasswordPolicy } from './password-policy.js';
@@ -24,8 +22,6 @@ export class SignupService {
     private readonly policy: PasswordPolicy,
     private readonly hasher: PasswordHasher,
     private readonly users: UserRepository,
-    private readonly tokens: OneTimeTokenRepository,
-    private readonly formerPasswords: FormerPasswordRepository,
     private readonly mailRequests: MailRequestRepository,
     private readonly attempts: PasswordAttempts,
     private readonly audit: AuditTrail,
@@ -62,9 +58,7 @@ export class SignupService {
     const { id, emailCanonical, createdAt } = user;
     await inTransaction(this.dataSource, async (transaction) => {
       await this.users.addOrDropUnverified({ ...user, pendingSince: createdAt }, transaction);
-      await this.tokens.revokeUnverified(emailCanonical, id, transaction);
-      await this.formerPasswords.deleteUnverified(emailCanonical, id, transaction);
-      await this.mailRequests.add({ kind: 'signup', emailCanonical, userId: id }, transaction);
+      await this.mailRequests.add({ kind: 'signup', emailCanonical }, transaction);
       await this.record(user, await this.users.exists(id, transaction), client, transaction);
     });
   }

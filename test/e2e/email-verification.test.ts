@@ -62,7 +62,10 @@ describe('sign-up', () => {
     expect(await gatehouse.sql('SELECT id FROM users WHERE email_canonical = ?', [email])).toHaveLength(1);
     for (const attempt of attempts) expect((await logIn(attempt)).status).toBe(401);
     const { password } = newAccount();
-    expect((await verify(await linkOf(email), password)).status).toBe(204);
+    const links = (await gatehouse.mails(email)).map(({ text }) => /#token=([\w-]{43})$/m.exec(text)?.[1] as string);
+    const outcomes = [];
+    for (const link of links) outcomes.push((await verify(link, password)).status);
+    expect(outcomes.filter((status) => status === 204)).toHaveLength(1);
     expect((await logIn({ email, password })).status).toBe(200);
   });
 });
