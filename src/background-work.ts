@@ -1,5 +1,5 @@
 import { Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
-import { MailRequestWorker } from './auth/mail-request.worker.js';
+import { MailRequestWorker } from './auth/account/mail-request.worker.js';
 import { PurgeService } from './auth/purge.service.js';
 import type { BackgroundLoop } from './common/background-loop.js';
 import { OutboxWorker } from './mail/outbox.worker.js';

@@ -50,22 +50,31 @@ export class LoginFailureRepository {
   }
 
   /**
-   * A check found the wrong password. One that was not granted changes nothing, and takes as long.
+   * A check found the wrong password. One that was not granted changes nothing but the time of the last try, and takes as
+   * long.
    *
    * @returns whether that locks the account now, until `until`.
    */
-  async fail(account: string, isGranted: boolean, until: Date, transaction: EntityManager): Promise<boolean> {
+  async fail(
+    account: string,
+    isGranted: boolean,
+    now: Date,
+    until: Date,
+    transaction: EntityManager,
+  ): Promise<boolean> {
     await transaction
       .createQueryBuilder()
       .update(LoginFailure)
       .set({
-        lockedUntil: () => `CASE WHEN failures = ${MAX_FAILURES - 1} THEN :until ELSE locked_until END`,
-        failures: () => `CASE WHEN failures >= ${MAX_FAILURES} THEN failures ELSE failures + 1 END`,
-        consecutive: () => 'consecutive + 1',
-        reserved: () => ONE_LESS,
+        lockedUntil: () =>
+          `CASE WHEN :granted = 1 AND failures = ${MAX_FAILURES - 1} THEN :until ELSE locked_until END`,
+        failures: () => `CASE WHEN :granted = 1 AND failures < ${MAX_FAILURES} THEN failures + 1 ELSE failures END`,
+        consecutive: () => 'consecutive + :granted',
+        reserved: () => 'CASE WHEN :granted = 1 AND reserved > 0 THEN reserved - 1 ELSE reserved END',
+        updatedAt: now,
       })
-      .where('account = :account AND 1 = :isGranted', { account, isGranted: Number(isGranted) })
-      .setParameter('until', until)
+      .where('account = :account', { account })
+      .setParameters({ until, granted: Number(isGranted) })
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
     return isGranted && row.lockedUntil?.getTime() === until.getTime();

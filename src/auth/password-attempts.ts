@@ -84,11 +84,12 @@ export class PasswordAttempts {
   /** The password was wrong, or the account locked: counts and records it; the failure that locks is told by mail. */
   async fail({ identifier, user }: Candidate, { isLocked }: Attempt, event: FailureEvent): Promise<void> {
     const account = this.accountOf(identifier);
-    const until = plusSeconds(this.clock.now(), LOCK_SECONDS);
+    const now = this.clock.now();
+    const until = plusSeconds(now, LOCK_SECONDS);
     const about = user ? { subjectId: user.id } : { details: { account } };
     const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
     await inTransaction(this.dataSource, async (transaction) => {
-      const isLast = await this.failures.fail(account, !isLocked, until, transaction);
+      const isLast = await this.failures.fail(account, !isLocked, now, until, transaction);
       await this.audit.record({ ...event, ...about, outcome: 'failure', reason }, transaction);
       if (!isLast) return;
       const lock = { type: 'authn_login_lock', actor: { type: 'system' }, client: event.client } as const;

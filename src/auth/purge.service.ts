@@ -4,9 +4,9 @@ import { Clock, plusSeconds } from '../common/clock.js';
 import { Outbox } from '../mail/outbox.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
 import { UserRepository } from '../users/user.repository.js';
-import { AccountDeletionService } from './account-deletion.service.js';
+import { AccountDeletionService } from './account/account-deletion.service.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
-import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { OneTimeTokenRepository } from './account/one-time-token.repository.js';
 import { SessionRepository } from './session.repository.js';
 
 const INTERVAL_MS = 60_000;

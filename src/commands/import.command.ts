@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { open, type FileHandle } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
-import { UserImportService, type ImportCounts } from '../auth/user-import.service.js';
-import { MAX_LINE_BYTES } from '../auth/user-import-line.js';
+import { UserImportService, type ImportCounts } from '../auth/account/user-import.service.js';
+import { MAX_LINE_BYTES } from '../auth/account/user-import-line.js';
 import { readLines, type Line } from './lines.js';
 import { operator, type InContext } from './operator.js';
 import { CommandFailed, complain, print, printJson } from './output.js';

@@ -1,7 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import type { Command } from 'commander';
-import { accountView, sessionView } from '../auth/account-export.service.js';
-import { AccountAdministrationService, type AccountSummary } from '../auth/account-administration.service.js';
+import { accountView, sessionView } from '../auth/account/account-export.service.js';
+import { AccountAdministrationService, type AccountSummary } from '../auth/account/account-administration.service.js';
 import type { User } from '../users/user.entity.js';
 import { confirmByEmail, isTerminal } from './confirm.js';
 import { operator, type InContext } from './operator.js';

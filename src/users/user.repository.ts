@@ -45,20 +45,18 @@ export class UserRepository {
   /**
    * Inserts the account; where the address has one that never showed that it is its own, that one loses its password
    * instead. One statement that takes the row for itself either way: with two, sign-ups of one address at once would keep
-   * each other from going on. Does not tell which it was: both take the same time. An account that waits for its first
-   * proof of the address waits from now on.
+   * each other from going on. Does not tell which it was: both take the same time.
    */
   async addOrDropUnverified(user: NewUser, transaction: EntityManager): Promise<void> {
     const insert = transaction.createQueryBuilder().insert().into(User).values(complete(user));
     const [statement, parameters] = insert.getQueryAndParameters();
-    const [onConflict, given] = isSqlite(transaction.dataSource)
-      ? ['ON CONFLICT (email_canonical) DO UPDATE SET', 'excluded.pending_since']
-      : ['ON DUPLICATE KEY UPDATE', 'VALUES(pending_since)'];
+    const onConflict = isSqlite(transaction.dataSource)
+      ? 'ON CONFLICT (email_canonical) DO UPDATE SET'
+      : 'ON DUPLICATE KEY UPDATE';
     await transaction.query(
       `${statement} ${onConflict}
         password_hash = CASE WHEN email_verified THEN password_hash ELSE '${NO_PASSWORD}' END,
-        credentials_version = CASE WHEN email_verified THEN credentials_version ELSE credentials_version + 1 END,
-        pending_since = CASE WHEN pending_since IS NULL THEN NULL ELSE ${given} END`,
+        credentials_version = CASE WHEN email_verified THEN credentials_version ELSE credentials_version + 1 END`,
       parameters,
     );
   }
@@ -73,6 +71,11 @@ export class UserRepository {
     const ids = users.map(({ id }) => id);
     const found = await transaction.find(User, { select: { id: true }, where: { id: In(ids) } });
     return found.map(({ id }) => id);
+  }
+
+  /** An account that waits for its first proof of the address waits from `since` on, and no longer than one that began then. */
+  async waitFrom(id: string, since: Date, transaction: EntityManager): Promise<void> {
+    await transaction.update(User, { id, pendingSince: LessThan(since) }, { pendingSince: since });
   }
 
   exists(id: string, transaction: EntityManager): Promise<boolean> {

@@ -42,8 +42,6 @@ console.log(`tls 1.1: ${await outcome(mysql.createConnection({ ...login, ssl: ol
 
 // The same server by another of its names: what an impostor with a certificate of the same authority would look like.
 url.hostname = process.argv[2];
-const impostor = createDataSource(
-  loadConfig({ NODE_ENV: 'production', DATABASE_URL: url.href }, { serves: false }),
-);
+const impostor = createDataSource(loadConfig({ NODE_ENV: 'production', DATABASE_URL: url.href }, { serves: false }));
 console.log(`other name: ${await outcome(impostor.initialize())}`);
 process.exit();

@@ -10,7 +10,7 @@ import { DataSource, IsNull, LessThanOrEqual, Not } from 'typeorm';
 import { expect, inject } from 'vitest';
 import { createApp } from '../../src/app.setup.js';
 import { MailRequest } from '../../src/auth/mail-request.entity.js';
-import { MailRequestWorker } from '../../src/auth/mail-request.worker.js';
+import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
 import { LocalStrategy } from '../../src/auth/login.guard.js';
 import { Clock } from '../../src/common/clock.js';
 import { createLogger } from '../../src/common/logger.js';

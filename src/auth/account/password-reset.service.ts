@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../audit/audit-trail.js';
-import type { Client } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
-import { canonicalEmail } from '../users/email-address.js';
-import { UserRepository } from '../users/user.repository.js';
-import { InvalidOneTimeToken } from './auth.errors.js';
-import { MailRequestRepository } from './mail-request.repository.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import type { Client } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
+import { canonicalEmail } from '../../users/email-address.js';
+import { UserRepository } from '../../users/user.repository.js';
+import { InvalidOneTimeToken } from '../auth.errors.js';
+import { MailRequestRepository } from '../mail-request.repository.js';
 import { NewPasswordService } from './new-password.service.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
-import { SessionService } from './session.service.js';
+import { PasswordAttempts } from '../password-attempts.js';
+import { SessionService } from '../session.service.js';
 
 /** Recovery by mail (OWASP Forgot Password Cheat Sheet). It proves the address and never logs in (ASVS 6.3.6). */
 @Injectable()

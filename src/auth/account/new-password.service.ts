@@ -1,13 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { Clock } from '../common/clock.js';
-import { InvalidFields } from '../common/domain-error.js';
-import { Outbox } from '../mail/outbox.js';
-import { NO_PASSWORD, type User } from '../users/user.entity.js';
+import { Clock } from '../../common/clock.js';
+import { InvalidFields } from '../../common/domain-error.js';
+import { Outbox } from '../../mail/outbox.js';
+import { NO_PASSWORD, type User } from '../../users/user.entity.js';
 import { FormerPasswordRepository, FORMER_PASSWORDS } from './former-password.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordHasher } from './password-hasher.js';
-import { PasswordPolicy } from './password-policy.js';
+import { PasswordHasher } from '../password-hasher.js';
+import { PasswordPolicy } from '../password-policy.js';
 
 /** What every replacement of a password has in common, whoever asked for it. */
 @Injectable()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { BadLine, hashProblem, parseImportLine } from '../../../src/auth/user-import-line.js';
+import { BadLine, hashProblem, parseImportLine } from '../../../../src/auth/account/user-import-line.js';
 
 const NOW = new Date('2026-03-01T12:00:00Z');
 const HASH = `$2b$10$${'a'.repeat(53)}`;

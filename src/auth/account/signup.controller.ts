@@ -1,10 +1,10 @@
 import { Body, Controller, Post, Res } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { ApiProblem, ApiProblems } from '../common/openapi.js';
-import { CurrentClient, Public, type Client } from '../common/principal.js';
-import { Config } from '../config/config.js';
-import { Accepted, SignupAnswer, SignupBody } from './auth.dto.js';
+import { ApiProblem, ApiProblems } from '../../common/openapi.js';
+import { CurrentClient, Public, type Client } from '../../common/principal.js';
+import { Config } from '../../config/config.js';
+import { Accepted, SignupAnswer, SignupBody } from '../auth.dto.js';
 import { SignupService } from './signup.service.js';
 
 @ApiTags('Auth')

@@ -1,7 +1,7 @@
-import { parseJsonObject } from '../common/json-body.js';
-import { MalformedRequest } from '../common/domain-error.js';
-import { canonicalEmail, type CanonicalEmail } from '../users/email-address.js';
-import { MAX_IMPORTED_COST } from './password-hasher.js';
+import { parseJsonObject } from '../../common/json-body.js';
+import { MalformedRequest } from '../../common/domain-error.js';
+import { canonicalEmail, type CanonicalEmail } from '../../users/email-address.js';
+import { MAX_IMPORTED_COST } from '../password-hasher.js';
 
 /** Longest line of an import, without its end. */
 export const MAX_LINE_BYTES = 16_384;

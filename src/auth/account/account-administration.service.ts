@@ -2,18 +2,18 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { validate as isUuid } from 'uuid';
-import { AuditTrail, type Actor } from '../audit/audit-trail.js';
-import { Clock } from '../common/clock.js';
-import { inTransaction } from '../database/transaction.js';
-import { canonicalEmail } from '../users/email-address.js';
-import type { User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
+import { AuditTrail, type Actor } from '../../audit/audit-trail.js';
+import { Clock } from '../../common/clock.js';
+import { inTransaction } from '../../database/transaction.js';
+import { canonicalEmail } from '../../users/email-address.js';
+import type { User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
 import { AccountDeletionService } from './account-deletion.service.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
-import type { Session } from './session.entity.js';
-import { SessionRepository } from './session.repository.js';
-import { SessionService } from './session.service.js';
+import { PasswordAttempts } from '../password-attempts.js';
+import type { Session } from '../session.entity.js';
+import { SessionRepository } from '../session.repository.js';
+import { SessionService } from '../session.service.js';
 
 /** What an operator sees of an account. */
 export interface AccountSummary {

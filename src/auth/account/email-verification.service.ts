@@ -1,20 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
-import { AuditTrail } from '../audit/audit-trail.js';
-import type { Client } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
-import { canonicalEmail } from '../users/email-address.js';
-import { NO_PASSWORD, type User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
-import { InvalidOneTimeToken, PasswordRequired } from './auth.errors.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import type { Client } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
+import { canonicalEmail } from '../../users/email-address.js';
+import { NO_PASSWORD, type User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
+import { InvalidOneTimeToken, PasswordRequired } from '../auth.errors.js';
 import { FormerPasswordRepository } from './former-password.repository.js';
-import { MailRequestRepository } from './mail-request.repository.js';
+import { MailRequestRepository } from '../mail-request.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
-import { PasswordHasher } from './password-hasher.js';
-import { PasswordPolicy } from './password-policy.js';
-import { SessionService } from './session.service.js';
+import { PasswordAttempts } from '../password-attempts.js';
+import { PasswordHasher } from '../password-hasher.js';
+import { PasswordPolicy } from '../password-policy.js';
+import { SessionService } from '../session.service.js';
 
 /** The proof that an address belongs to whoever signed up with it. */
 @Injectable()

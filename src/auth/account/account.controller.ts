@@ -1,10 +1,10 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Put } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiBearer, ApiProblem, ApiProblems } from '../common/openapi.js';
-import { CurrentClient, CurrentUser, type Client, type Principal } from '../common/principal.js';
+import { ApiBearer, ApiProblem, ApiProblems } from '../../common/openapi.js';
+import { CurrentClient, CurrentUser, type Client, type Principal } from '../../common/principal.js';
 import { AccountDeletionService } from './account-deletion.service.js';
 import { AccountExport, AccountExportService } from './account-export.service.js';
-import { Accepted, ChangeEmailBody, ChangePasswordBody, DeleteAccountBody } from './auth.dto.js';
+import { Accepted, ChangeEmailBody, ChangePasswordBody, DeleteAccountBody } from '../auth.dto.js';
 import { EmailChangeService } from './email-change.service.js';
 import { PasswordChangeService } from './password-change.service.js';
 

@@ -1,20 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
-import { AuditTrail, type Actor } from '../audit/audit-trail.js';
-import { Clock, plusSeconds } from '../common/clock.js';
-import type { Client, Principal } from '../common/principal.js';
-import { Config } from '../config/config.js';
-import { inTransaction } from '../database/transaction.js';
-import { Outbox } from '../mail/outbox.js';
-import type { User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
+import { AuditTrail, type Actor } from '../../audit/audit-trail.js';
+import { Clock, plusSeconds } from '../../common/clock.js';
+import type { Client, Principal } from '../../common/principal.js';
+import { Config } from '../../config/config.js';
+import { inTransaction } from '../../database/transaction.js';
+import { Outbox } from '../../mail/outbox.js';
+import type { User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
 import { FormerPasswordRepository } from './former-password.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
+import { PasswordAttempts } from '../password-attempts.js';
 import { ReauthenticationService } from './reauthentication.service.js';
-import { SessionRepository } from './session.repository.js';
-import { SessionService } from './session.service.js';
+import { SessionRepository } from '../session.repository.js';
+import { SessionService } from '../session.service.js';
 
 const DAY_SECONDS = 86_400;
 

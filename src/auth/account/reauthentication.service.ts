@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import type { AuditEventType } from '../audit/audit-event.entity.js';
-import { InvalidToken } from '../common/domain-error.js';
-import type { Client, Principal } from '../common/principal.js';
-import type { User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
-import { WrongPassword } from './auth.errors.js';
-import { PasswordAttempts } from './password-attempts.js';
+import type { AuditEventType } from '../../audit/audit-event.entity.js';
+import { InvalidToken } from '../../common/domain-error.js';
+import type { Client, Principal } from '../../common/principal.js';
+import type { User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
+import { WrongPassword } from '../auth.errors.js';
+import { PasswordAttempts } from '../password-attempts.js';
 
 /** Before a change that a stolen token must not be enough for (ASVS 7.5.1). */
 @Injectable()

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../audit/audit-trail.js';
-import type { Client, Principal } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
-import { UserRepository } from '../users/user.repository.js';
-import { WrongPassword } from './auth.errors.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import type { Client, Principal } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
+import { UserRepository } from '../../users/user.repository.js';
+import { WrongPassword } from '../auth.errors.js';
 import { NewPasswordService } from './new-password.service.js';
 import { ReauthenticationService } from './reauthentication.service.js';
-import { SessionService } from './session.service.js';
+import { SessionService } from '../session.service.js';
 
 @Injectable()
 export class PasswordChangeService {

@@ -1,18 +1,18 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
-import { BackgroundLoop } from '../common/background-loop.js';
-import { plusSeconds } from '../common/clock.js';
-import { inTransaction } from '../database/transaction.js';
-import type { Message } from '../mail/messages.js';
-import { Outbox } from '../mail/outbox.js';
-import type { CanonicalEmail } from '../users/email-address.js';
-import { NO_PASSWORD, type User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
-import type { MailRequest } from './mail-request.entity.js';
-import { MailRequestRepository } from './mail-request.repository.js';
+import { BackgroundLoop } from '../../common/background-loop.js';
+import { plusSeconds } from '../../common/clock.js';
+import { inTransaction } from '../../database/transaction.js';
+import type { Message } from '../../mail/messages.js';
+import { Outbox } from '../../mail/outbox.js';
+import type { CanonicalEmail } from '../../users/email-address.js';
+import { NO_PASSWORD, type User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
+import type { MailRequest } from '../mail-request.entity.js';
+import { MailRequestRepository } from '../mail-request.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { LOCK_SECONDS } from './password-attempts.js';
+import { LOCK_SECONDS } from '../password-attempts.js';
 
 const INTERVAL_MS = 500;
 const BATCH = 50;
@@ -80,6 +80,7 @@ export class MailRequestWorker {
     }
     if (kind === 'account_locked') return { kind, until: plusSeconds(createdAt, LOCK_SECONDS).toISOString() };
     if (!user.emailVerified) {
+      if (kind === 'signup') await this.users.waitFrom(user.id, createdAt, transaction);
       const token = await this.tokens.issue(user, 'verify_email', transaction);
       return { kind: 'verify_email', token, asksForPassword: user.passwordHash === NO_PASSWORD };
     }

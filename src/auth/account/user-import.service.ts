@@ -2,11 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { AuditTrail, type Actor } from '../audit/audit-trail.js';
-import { Clock } from '../common/clock.js';
-import { inTransaction } from '../database/transaction.js';
-import { UserRepository, type NewUser } from '../users/user.repository.js';
-import { PasswordHasher } from './password-hasher.js';
+import { AuditTrail, type Actor } from '../../audit/audit-trail.js';
+import { Clock } from '../../common/clock.js';
+import { inTransaction } from '../../database/transaction.js';
+import { UserRepository, type NewUser } from '../../users/user.repository.js';
+import { PasswordHasher } from '../password-hasher.js';
 import { BadLine, hashProblem, parseImportLine } from './user-import-line.js';
 
 const BATCH = 200;

@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import type { AuditEvent } from '../audit/audit-event.entity.js';
-import { AuditTrail } from '../audit/audit-trail.js';
-import { InvalidToken } from '../common/domain-error.js';
-import type { Client, Principal } from '../common/principal.js';
-import type { OutboxMessage } from '../mail/outbox-message.entity.js';
-import { Outbox } from '../mail/outbox.js';
-import type { User } from '../users/user.entity.js';
-import { UserRepository } from '../users/user.repository.js';
+import type { AuditEvent } from '../../audit/audit-event.entity.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import { InvalidToken } from '../../common/domain-error.js';
+import type { Client, Principal } from '../../common/principal.js';
+import type { OutboxMessage } from '../../mail/outbox-message.entity.js';
+import { Outbox } from '../../mail/outbox.js';
+import type { User } from '../../users/user.entity.js';
+import { UserRepository } from '../../users/user.repository.js';
 import type { OneTimeToken } from './one-time-token.entity.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import type { Session } from './session.entity.js';
-import { SessionRepository } from './session.repository.js';
+import type { Session } from '../session.entity.js';
+import { SessionRepository } from '../session.repository.js';
 
 /** Instants as RFC 3339, UTC. Never a secret: no hash, no token, no seed. */
 export class AccountExport {

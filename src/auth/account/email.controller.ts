@@ -1,8 +1,8 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiInvalidLink, ApiProblems } from '../common/openapi.js';
-import { CurrentClient, Public, type Client } from '../common/principal.js';
-import { Accepted, EmailBody, LinkTokenBody, VerifyEmailBody } from './auth.dto.js';
+import { ApiInvalidLink, ApiProblems } from '../../common/openapi.js';
+import { CurrentClient, Public, type Client } from '../../common/principal.js';
+import { Accepted, EmailBody, LinkTokenBody, VerifyEmailBody } from '../auth.dto.js';
 import { EmailChangeService } from './email-change.service.js';
 import { EmailVerificationService } from './email-verification.service.js';
 

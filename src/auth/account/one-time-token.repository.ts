@@ -2,10 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { createHash, randomBytes } from 'node:crypto';
 import { IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
-import { Clock, plusSeconds } from '../common/clock.js';
-import { RESET_LINK_SECONDS, VERIFY_LINK_SECONDS } from '../mail/messages.js';
-import type { User } from '../users/user.entity.js';
-import { UserRepository, type SeenUser } from '../users/user.repository.js';
+import { Clock, plusSeconds } from '../../common/clock.js';
+import { RESET_LINK_SECONDS, VERIFY_LINK_SECONDS } from '../../mail/messages.js';
+import type { User } from '../../users/user.entity.js';
+import { UserRepository, type SeenUser } from '../../users/user.repository.js';
 import { OneTimeToken, type TokenPurpose } from './one-time-token.entity.js';
 
 /** NIST SP 800-63B-4, section 4.2.1.2: at most 24 h by e-mail; a reset link is worth more and lives 30 minutes. */

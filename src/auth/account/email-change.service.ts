@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../audit/audit-trail.js';
-import { InvalidFields } from '../common/domain-error.js';
-import type { Client, Principal } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
-import { Outbox } from '../mail/outbox.js';
-import { canonicalEmail } from '../users/email-address.js';
-import { UserRepository } from '../users/user.repository.js';
-import { InvalidOneTimeToken, WrongPassword } from './auth.errors.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import { InvalidFields } from '../../common/domain-error.js';
+import type { Client, Principal } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
+import { Outbox } from '../../mail/outbox.js';
+import { canonicalEmail } from '../../users/email-address.js';
+import { UserRepository } from '../../users/user.repository.js';
+import { InvalidOneTimeToken, WrongPassword } from '../auth.errors.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { ReauthenticationService } from './reauthentication.service.js';
 

@@ -2,18 +2,18 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { AuditTrail } from '../audit/audit-trail.js';
-import { Clock } from '../common/clock.js';
-import { InvalidFields, type FieldError } from '../common/domain-error.js';
-import type { Client } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
-import { canonicalEmail } from '../users/email-address.js';
-import { UserRepository, type NewUser } from '../users/user.repository.js';
-import { EmailTaken } from './auth.errors.js';
-import { MailRequestRepository } from './mail-request.repository.js';
-import { PasswordAttempts } from './password-attempts.js';
-import { PasswordHasher } from './password-hasher.js';
-import { assertWellFormed, PasswordPolicy } from './password-policy.js';
+import { AuditTrail } from '../../audit/audit-trail.js';
+import { Clock } from '../../common/clock.js';
+import { InvalidFields, type FieldError } from '../../common/domain-error.js';
+import type { Client } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
+import { canonicalEmail } from '../../users/email-address.js';
+import { UserRepository, type NewUser } from '../../users/user.repository.js';
+import { EmailTaken } from '../auth.errors.js';
+import { MailRequestRepository } from '../mail-request.repository.js';
+import { PasswordAttempts } from '../password-attempts.js';
+import { PasswordHasher } from '../password-hasher.js';
+import { assertWellFormed, PasswordPolicy } from '../password-policy.js';
 
 @Injectable()
 export class SignupService {
