@@ -11,7 +11,7 @@ import type { Client } from '../common/principal.js';
 import { inTransaction } from '../database/transaction.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
-import { LoginFailureRepository } from './login-failure.repository.js';
+import { LoginFailureRepository, MAX_CONSECUTIVE_FAILURES } from './login-failure.repository.js';
 import { MailRequestRepository } from './mail-request.repository.js';
 import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
 
@@ -115,10 +115,14 @@ export class PasswordAttempts {
     return this.failures.delete(this.accountOf(identifier), transaction);
   }
 
-  /** When the present lock of an account ends; null when it is not locked. */
-  async lockedUntil(identifier: string): Promise<Date | null> {
-    const lockedUntil = (await this.failures.find(this.accountOf(identifier)))?.lockedUntil ?? null;
-    return lockedUntil && lockedUntil > this.clock.now() ? lockedUntil : null;
+  /** When the present lock of an account ends, null without one; and whether no password opens it before a recovery. */
+  async stateOf(identifier: string): Promise<{ lockedUntil: Date | null; isPasswordDisabled: boolean }> {
+    const row = await this.failures.find(this.accountOf(identifier));
+    const lockedUntil = row?.lockedUntil ?? null;
+    return {
+      lockedUntil: lockedUntil && lockedUntil > this.clock.now() ? lockedUntil : null,
+      isPasswordDisabled: (row?.consecutive ?? 0) >= MAX_CONSECUTIVE_FAILURES,
+    };
   }
 
   /** Under what an address is counted and written down when it may be nobody's: its HMAC, 43 characters. */

@@ -98,8 +98,18 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function summaryFields({ user, lockedUntil, liveSessions }: AccountSummary): Record<string, unknown> {
-  return { ...accountView(user), locked_until: lockedUntil, live_sessions: liveSessions.length };
+function summaryFields({
+  user,
+  lockedUntil,
+  isPasswordDisabled,
+  liveSessions,
+}: AccountSummary): Record<string, unknown> {
+  return {
+    ...accountView(user),
+    locked_until: lockedUntil,
+    password_disabled: isPasswordDisabled,
+    live_sessions: liveSessions.length,
+  };
 }
 
 function summaryJson(summary: AccountSummary): object {

@@ -10,7 +10,7 @@ import {
   type ServerProcess,
 } from '../support/server-process.js';
 
-const ROUNDS = 6;
+const ROUNDS = 4;
 const CLIENTS = 8;
 const AT_ONCE = 8;
 

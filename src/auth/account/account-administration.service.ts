@@ -20,6 +20,8 @@ export interface AccountSummary {
   user: User;
   liveSessions: Session[];
   lockedUntil: Date | null;
+  /** After a hundred wrong passwords in a row; a recovery by mail ends it. */
+  isPasswordDisabled: boolean;
 }
 
 /** What an operator may do to an account, each with its audit event. No password is ever set here (PCI DSS 8.3.5). */
@@ -49,7 +51,7 @@ export class AccountAdministrationService {
     return {
       user,
       liveSessions: await this.sessionRows.findLive(user.id, this.clock.now()),
-      lockedUntil: await this.attempts.lockedUntil(user.emailCanonical),
+      ...(await this.attempts.stateOf(user.emailCanonical)),
     };
   }
 
