@@ -34,11 +34,9 @@ test('a mail survives the end of the SMTP server and of the process, and is sent
   await failing.program.kill();
 
   const second = await smtpServer({ port: first.port });
+  await endPause(rows);
   const server = await startServer(env);
-  await until(async () => {
-    await endPause(rows);
-    return second.messages.length > 0;
-  }, 200);
+  await second.waitFor(({ to }) => to.includes(account.email));
   const token = tokenIn(second.messages[0]?.text ?? '');
   expect((await server.post('/auth/email/verify', { token })).status).toBe(204);
   await server.logIn(account);
@@ -59,11 +57,9 @@ test('killed between the server’s yes and its own note of it, it sends once mo
   await dying.program.kill();
 
   smtp.behaviour = 'accept';
+  await endPause(rows);
   const server = await startServer(env);
-  await until(async () => {
-    await endPause(rows);
-    return (await rows.query('SELECT id FROM outbox WHERE sent_at IS NOT NULL')).length === 1;
-  }, 200);
+  await until(async () => (await rows.query('SELECT id FROM outbox WHERE sent_at IS NOT NULL')).length === 1);
   expect(smtp.messages).toHaveLength(2);
   expect(new Set(smtp.messages.map(({ messageId }) => messageId)).size).toBe(1);
   const token = tokenIn(smtp.messages[1]?.text ?? '');
