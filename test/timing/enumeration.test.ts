@@ -224,7 +224,7 @@ async function measure(route: Route): Promise<Times> {
 
 const login = { path: '/auth/login', status: 401, bodyOf: (email: string) => ({ email, password: WRONG_PASSWORD }) };
 const mail = { status: 202, kinds: KINDS, bodyOf: (email: string) => ({ email }), failuresOf: () => null };
-const patience = { timeout: 300_000 };
+const patience = { timeout: 600_000 };
 
 test('the kinds are what they are called', patience, async () => {
   const kinds: Kind[] = [...KINDS, 'costlier'];
