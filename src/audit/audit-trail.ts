@@ -26,6 +26,16 @@ export interface AuditEntry {
   details?: Record<string, string | number | boolean>;
 }
 
+/** The members of an event that a person has caused about their own account. @param sessionId where it was done in one. */
+export function ownAction(userId: string, client: Client, sessionId?: string) {
+  return {
+    actor: { type: 'user', id: userId },
+    subjectId: userId,
+    client,
+    ...(sessionId !== undefined && { sessionId }),
+  } satisfies Partial<AuditEntry>;
+}
+
 /** The record of what happened. An event is written in the transaction of the change that it tells of, or with no change at all. */
 @Injectable()
 export class AuditTrail {

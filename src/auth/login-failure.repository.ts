@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { In, LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
 import { plusSeconds } from '../common/clock.js';
 import { inTransaction } from '../database/transaction.js';
 import { LoginFailure } from './login-failure.entity.js';
@@ -104,13 +105,9 @@ export class LoginFailureRepository {
   }
 
   /** Deletes up to `limit` rows that nobody has tried since `before`. @returns how many. */
-  async purge(before: Date, limit: number): Promise<number> {
-    const where = { updatedAt: LessThan(before) };
-    const idle = await this.dataSource.manager.find(LoginFailure, { select: { account: true }, where, take: limit });
-    if (idle.length === 0) return 0;
-    const accounts = idle.map(({ account }) => account);
-    const { affected } = await this.dataSource.manager.delete(LoginFailure, { account: In(accounts), ...where });
-    return affected ?? idle.length;
+  purge(before: Date, limit: number): Promise<number> {
+    const rows = this.dataSource.getRepository(LoginFailure);
+    return deleteBatch(rows, 'account', { updatedAt: LessThan(before) }, limit);
   }
 
   private async touch(account: string, now: Date, transaction: EntityManager): Promise<void> {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
 import type { Client } from '../common/principal.js';
 import { Session, type EndReason } from './session.entity.js';
 
@@ -82,14 +83,7 @@ export class SessionRepository {
    *
    * @returns how many.
    */
-  async purge(before: Date, limit: number): Promise<number> {
-    const dead = await this.rows.find({
-      select: { id: true },
-      where: { absoluteExpiresAt: LessThan(before) },
-      take: limit,
-    });
-    if (dead.length === 0) return 0;
-    const { affected } = await this.rows.delete({ id: In(dead.map(({ id }) => id)) });
-    return affected ?? dead.length;
+  purge(before: Date, limit: number): Promise<number> {
+    return deleteBatch(this.rows, 'id', { absoluteExpiresAt: LessThan(before) }, limit);
   }
 }

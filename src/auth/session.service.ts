@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { randomBytes } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { AuditTrail } from '../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { NotFound } from '../common/domain-error.js';
 import type { Client, Principal } from '../common/principal.js';
@@ -68,11 +68,8 @@ export class SessionService {
       await this.sessions.add(session, transaction);
       const surplus = (await this.sessions.findLive(user.id, now, transaction)).slice(MAX_SESSIONS);
       await this.endWithin(transaction, surplus, 'too_many_sessions');
-      const actor = { type: 'user', id: user.id } as const;
-      await this.audit.record(
-        { type: 'authn_login_success', actor, subjectId: user.id, sessionId: session.id, client },
-        transaction,
-      );
+      const entry = ownAction(user.id, client, session.id);
+      await this.audit.record({ type: 'authn_login_success', ...entry }, transaction);
     });
     return this.tokensOf(session, now);
   }
@@ -111,13 +108,12 @@ export class SessionService {
    *
    * @returns whether it was this call that ended it.
    */
-  async end(id: string, reason: EndReason, client?: Client): Promise<boolean> {
+  async end(id: string, reason: EndReason, client: Client): Promise<boolean> {
     return inTransaction(this.dataSource, async (transaction) => {
       const [ended] = await this.endWithin(transaction, [{ id }], reason);
       if (!ended) return false;
-      const actor = { type: 'user', id: ended.userId } as const;
-      const entry = { actor, subjectId: ended.userId, sessionId: id, reason, ...(client && { client }) };
-      await this.audit.record({ type: 'session_logout', ...entry }, transaction);
+      const entry = ownAction(ended.userId, client, id);
+      await this.audit.record({ type: 'session_logout', reason, ...entry }, transaction);
       return true;
     });
   }
@@ -150,8 +146,8 @@ export class SessionService {
   async endAll({ userId }: Principal, client: Client): Promise<void> {
     await inTransaction(this.dataSource, async (transaction) => {
       await this.endAllWithin(transaction, userId, 'logout_all');
-      const entry = { actor: { type: 'user', id: userId }, subjectId: userId, client, reason: 'logout_all' } as const;
-      await this.audit.record({ type: 'session_logout', ...entry }, transaction);
+      const entry = ownAction(userId, client);
+      await this.audit.record({ type: 'session_logout', reason: 'logout_all', ...entry }, transaction);
     });
   }
 

@@ -215,8 +215,7 @@ function IsNamedWhenVerified() {
     'must name its host, not an address, for the certificate to be checked',
     (value) => {
       const url = parseUrl(value);
-      const host = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
-      return url?.protocol !== 'mysql:' || sslModeOf(url) === 'DISABLED' || isIP(host) === 0;
+      return url?.protocol !== 'mysql:' || sslModeOf(url) === 'DISABLED' || isIP(hostOf(url)) === 0;
     },
   );
 }
@@ -224,6 +223,11 @@ function IsNamedWhenVerified() {
 /** How the connection is protected: as the address says; else verified TLS, but for a server on this machine. */
 export function sslModeOf(url: URL): string {
   return url.searchParams.get('ssl-mode') ?? (isLoopback(url) ? 'DISABLED' : 'VERIFY_IDENTITY');
+}
+
+/** The host as a socket takes it: an IPv6 address without its brackets. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 const isLoopback = ({ hostname }: URL) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);

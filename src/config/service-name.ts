@@ -5,5 +5,11 @@ import type { Config } from './config.js';
  * `PUBLIC_URL`. Plain text: whoever puts it into HTML or into a header escapes it there.
  */
 export function serviceName({ mailFrom, publicUrl }: Pick<Config, 'mailFrom' | 'publicUrl'>): string {
-  return /^(.+?)\s+<[^<>]+>$/u.exec(mailFrom)?.[1] ?? new URL(publicUrl).hostname;
+  return senderOf(mailFrom).name || new URL(publicUrl).hostname;
+}
+
+/** `MAIL_FROM` taken apart; the name is empty where there is none. */
+export function senderOf(mailFrom: string): { name: string; address: string } {
+  const match = /^(.+?)\s+<([^<>]+)>$/u.exec(mailFrom);
+  return { name: match?.[1] ?? '', address: match?.[2] ?? mailFrom };
 }

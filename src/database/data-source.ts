@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import { sslModeOf, type Config } from '../config/config.js';
+import { hostOf, sslModeOf, type Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
 import { DatabaseLog } from './database-log.js';
 import { migrations } from './migrations.js';
@@ -51,12 +51,11 @@ export function createDataSource(
     );
   }
   const url = new URL(config.databaseUrl);
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   return new DataSource({
     ...common,
     type: 'mysql',
     driver: boundedMysql,
-    host,
+    host: hostOf(url),
     port: Number(url.port || 3306),
     username: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),

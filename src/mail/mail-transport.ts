@@ -1,5 +1,6 @@
 import type { Options as MimeOptions } from 'nodemailer/lib/mail-composer';
 import type { Config } from '../config/config.js';
+import { senderOf } from '../config/service-name.js';
 
 /** A finished mail to one person. */
 export interface OutgoingMail {
@@ -66,9 +67,4 @@ export function mimeOptions(mail: OutgoingMail, { mailFrom, publicUrl }: Config)
     disableFileAccess: true,
     disableUrlAccess: true,
   };
-}
-
-function senderOf(mailFrom: string): { name: string; address: string } {
-  const match = /^(.+?)\s+<([^<>]+)>$/u.exec(mailFrom);
-  return { name: match?.[1] ?? '', address: match?.[2] ?? mailFrom };
 }

@@ -1,3 +1,4 @@
+import { escapeHtml } from '../common/html.js';
 import type { Block, Letter } from './messages.js';
 
 const LINE_LENGTH = 72;
@@ -50,16 +51,16 @@ const BUTTON =
 function blockHtml(block: Block): string {
   switch (block.type) {
     case 'paragraph':
-      return `<p>${escape(block.text)}</p>`;
+      return `<p>${escapeHtml(block.text)}</p>`;
     case 'link': {
-      const url = escape(block.url);
+      const url = escapeHtml(block.url);
       return (
-        `<p><a href="${url}" style="${BUTTON}">${escape(block.label)}</a></p>\n` +
+        `<p><a href="${url}" style="${BUTTON}">${escapeHtml(block.label)}</a></p>\n` +
         `<p>The same link as text:<br>\n<a href="${url}" style="word-break:break-all">${url}</a></p>`
       );
     }
     case 'details':
-      return `<dl>\n${block.rows.map(([term, value]) => `<dt><strong>${escape(term)}</strong></dt>\n<dd style="margin:0 0 8px">${escape(value)}</dd>`).join('\n')}\n</dl>`;
+      return `<dl>\n${block.rows.map(([term, value]) => `<dt><strong>${escapeHtml(term)}</strong></dt>\n<dd style="margin:0 0 8px">${escapeHtml(value)}</dd>`).join('\n')}\n</dl>`;
   }
 }
 
@@ -70,22 +71,16 @@ function page(title: string, body: string, footer: string): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>${escape(title)}</title>
+<title>${escapeHtml(title)}</title>
 </head>
 <body style="margin:0;padding:16px;font-family:sans-serif;font-size:16px;line-height:1.5">
 <main style="max-width:36em;margin:0 auto">
-<h1 style="font-size:22px;line-height:1.3">${escape(title)}</h1>
+<h1 style="font-size:22px;line-height:1.3">${escapeHtml(title)}</h1>
 ${body}
 <hr style="border:0;border-top:1px solid #808080">
-<p style="font-size:14px">${escape(footer)}</p>
+<p style="font-size:14px">${escapeHtml(footer)}</p>
 </main>
 </body>
 </html>
 `;
-}
-
-const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] as string);
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
 import { OutboxMessage } from './outbox-message.entity.js';
 
 /** A dead row for an operator's eyes: everything but its content. */
@@ -137,16 +138,8 @@ export class OutboxRepository {
    * @returns how many.
    */
   async purge(sentBefore: Date, deadBefore: Date, limit: number): Promise<number> {
-    const sent = await this.purgeWhere('sentAt', sentBefore, limit);
-    return sent < limit ? sent + (await this.purgeWhere('deadAt', deadBefore, limit - sent)) : sent;
-  }
-
-  private async purgeWhere(column: 'sentAt' | 'deadAt', before: Date, limit: number): Promise<number> {
-    const old = { [column]: LessThan(before) };
-    const rows = await this.rows.find({ select: { id: true }, where: old, take: limit });
-    if (rows.length === 0) return 0;
-    // Asked again: meanwhile somebody may have had a dead row tried again.
-    const { affected } = await this.rows.delete({ id: In(rows.map(({ id }) => id)), ...old });
-    return affected ?? rows.length;
+    const sent = await deleteBatch(this.rows, 'id', { sentAt: LessThan(sentBefore) }, limit);
+    if (sent === limit) return sent;
+    return sent + (await deleteBatch(this.rows, 'id', { deadAt: LessThan(deadBefore) }, limit - sent));
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createTransport, type Transporter } from 'nodemailer';
 import type { SMTPTransportOptions } from 'nodemailer/lib/smtp-transport';
-import { smtpTlsOf, type Config } from '../config/config.js';
+import { hostOf, smtpTlsOf, type Config } from '../config/config.js';
 import { MailTransport, mimeOptions, type OutgoingMail } from './mail-transport.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -31,7 +31,7 @@ function smtpOptions(smtpUrl: string, connectTimeoutMs: number): SMTPTransportOp
   const url = new URL(smtpUrl);
   const secure = url.protocol === 'smtps:';
   return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host: hostOf(url),
     port: Number(url.port || (secure ? 465 : 587)),
     secure,
     ...(url.username !== '' && {

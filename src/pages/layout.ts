@@ -1,9 +1,9 @@
+import { escapeHtml } from '../common/html.js';
+
 /** Markup, as opposed to text: what `html` does not escape again. */
 export class Html {
   constructor(readonly markup: string) {}
 }
-
-const ESCAPED: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 /** Builds markup. A value that is not markup itself is escaped, for element content and for quoted attributes. */
 export function html(strings: TemplateStringsArray, ...values: (string | number | Html)[]): Html {
@@ -11,7 +11,7 @@ export function html(strings: TemplateStringsArray, ...values: (string | number 
 }
 
 function markupOf(value: string | number | Html): string {
-  return value instanceof Html ? value.markup : String(value).replace(/[&<>"']/g, (sign) => ESCAPED[sign] as string);
+  return value instanceof Html ? value.markup : escapeHtml(String(value));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import type { EntityManager, Repository } from 'typeorm';
+import { LessThan, type EntityManager, type Repository } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
 import { Revocation, type RevocationKind } from './revocation.entity.js';
 
 @Injectable()
@@ -36,16 +37,7 @@ export class RevocationRepository {
    *
    * @returns how many.
    */
-  async purge(before: Date, limit: number): Promise<number> {
-    // Read, then delete by key: a DELETE with LIMIT is not SQLite's, and a range DELETE locks gaps that inserts need.
-    const dead = await this.rows
-      .createQueryBuilder('revocation')
-      .select('revocation.seq', 'seq')
-      .where('revocation.expiresAt < :before', { before })
-      .limit(limit)
-      .getRawMany<{ seq: number | string }>();
-    if (dead.length === 0) return 0;
-    const { affected } = await this.rows.delete(dead.map(({ seq }) => seq) as number[]);
-    return affected ?? dead.length;
+  purge(before: Date, limit: number): Promise<number> {
+    return deleteBatch(this.rows, 'seq', { expiresAt: LessThan(before) }, limit);
   }
 }

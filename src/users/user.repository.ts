@@ -10,6 +10,7 @@ import {
   type EntityManager,
   type Repository,
 } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
 import { isSqlite } from '../database/data-source.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
@@ -229,12 +230,8 @@ export class UserRepository {
    *
    * @returns how many.
    */
-  async purgePending(before: Date, limit: number): Promise<number> {
-    const isOverdue = { pendingSince: LessThan(before), emailVerified: false };
-    const overdue = await this.rows.find({ select: { id: true }, where: isOverdue, take: limit });
-    if (overdue.length === 0) return 0;
-    const { affected } = await this.rows.delete({ id: In(overdue.map(({ id }) => id)), ...isOverdue });
-    return affected ?? overdue.length;
+  purgePending(before: Date, limit: number): Promise<number> {
+    return deleteBatch(this.rows, 'id', { pendingSince: LessThan(before), emailVerified: false }, limit);
   }
 
   private async change(

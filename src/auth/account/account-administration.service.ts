@@ -9,7 +9,6 @@ import { canonicalEmail } from '../../users/email-address.js';
 import type { User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { AccountDeletionService } from './account-deletion.service.js';
-import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordAttempts } from '../password-attempts.js';
 import type { Session } from '../session.entity.js';
 import { SessionRepository } from '../session.repository.js';
@@ -33,7 +32,6 @@ export class AccountAdministrationService {
     private readonly users: UserRepository,
     private readonly sessions: SessionService,
     private readonly sessionRows: SessionRepository,
-    private readonly tokens: OneTimeTokenRepository,
     private readonly attempts: PasswordAttempts,
     private readonly deletions: AccountDeletionService,
     private readonly audit: AuditTrail,
@@ -60,7 +58,6 @@ export class AccountAdministrationService {
     return inTransaction(this.dataSource, async (transaction) => {
       if (!(await this.users.disable(id, this.clock.now(), transaction))) return false;
       await this.sessions.endAllWithin(transaction, id, 'account_disabled');
-      await this.tokens.revokeAll(id, transaction);
       await this.audit.record({ type: 'user_updated', reason: 'disabled', actor, subjectId: id }, transaction);
       return true;
     });

@@ -53,7 +53,6 @@ export class AccountDeletionService {
     return inTransaction(this.dataSource, async (transaction) => {
       if (!(await this.users.delete(id, now, eraseAt, transaction))) return false;
       await this.sessions.endAllWithin(transaction, id, 'account_deleted');
-      await this.tokens.revokeAll(id, transaction);
       await this.attempts.forget(emailCanonical, transaction);
       const isAtOnce = eraseAt <= now;
       if (isAtOnce) await this.eraseWithin(id, transaction);
@@ -81,6 +80,7 @@ export class AccountDeletionService {
     if (!(await this.users.erase(id, transaction))) return false;
     await this.sessionRows.deleteAll(id, transaction);
     await this.formerPasswords.deleteAll(id, transaction);
+    await this.tokens.deleteAll(id, transaction);
     await this.outbox.forget(id, transaction);
     return true;
   }

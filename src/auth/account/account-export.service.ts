@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import type { AuditEvent } from '../../audit/audit-event.entity.js';
-import { AuditTrail } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import { InvalidToken } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
 import type { OutboxMessage } from '../../mail/outbox-message.entity.js';
@@ -46,12 +46,12 @@ export class AccountExportService {
   async export({ userId, sessionId }: Principal, client: Client): Promise<AccountExport> {
     const user = await this.users.findById(userId);
     if (!user) throw new InvalidToken('no_such_user');
-    const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client } as const;
+    const entry = ownAction(userId, client, sessionId);
     await this.audit.record({ type: 'sensitive_read', reason: 'export', ...entry });
     return {
       account: accountView(user),
       sessions: (await this.sessions.findAll(userId)).map(sessionView),
-      pending_links: (await this.tokens.pendingOf(userId)).map(linkView),
+      pending_links: (await this.tokens.pendingOf(user)).map(linkView),
       mails: (await this.outbox.of(userId)).map(mailView),
       audit_events: (await this.audit.about(userId)).map(eventView),
     };

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import { InvalidFields } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
 import { inTransaction } from '../../database/transaction.js';
@@ -48,7 +48,7 @@ export class EmailChangeService {
       } else {
         await this.outbox.add({ userId, email: newEmail }, { kind: 'confirm_email_change', token }, transaction);
       }
-      const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client } as const;
+      const entry = ownAction(userId, client, sessionId);
       await this.audit.record({ type: 'user_updated', reason: 'email_change_requested', ...entry }, transaction);
     });
   }
@@ -59,20 +59,17 @@ export class EmailChangeService {
    * @throws InvalidOneTimeToken, also when the address has been taken in the meantime.
    */
   async confirm(token: string, client: Client): Promise<void> {
-    const usable = await this.tokens.findUsable(token, 'change_email');
-    const newEmail = usable?.newEmail ?? '';
-    const newCanonical = canonicalEmail(newEmail);
-    if (!usable || !newCanonical) throw new InvalidOneTimeToken('not_usable');
-    const { user } = usable;
+    const { user, newEmail } = await this.tokens.findUsable(token, 'change_email');
+    const newCanonical = canonicalEmail(newEmail ?? '');
+    if (!newEmail || !newCanonical) throw new InvalidOneTimeToken('not_usable');
     await inTransaction(this.dataSource, async (transaction) => {
-      if (!(await this.tokens.consume(token, 'change_email', transaction))) throw new InvalidOneTimeToken('not_usable');
+      await this.tokens.consume(token, 'change_email', transaction);
       const isChanged = await this.users.changeEmail(user, newEmail, newCanonical, transaction);
       if (!isChanged) throw new InvalidOneTimeToken('email_taken');
-      await this.tokens.revokeAll(user.id, transaction);
       for (const email of [user.email, newEmail]) {
         await this.outbox.add({ userId: user.id, email }, { kind: 'email_changed' }, transaction);
       }
-      const entry = { actor: { type: 'user', id: user.id }, subjectId: user.id, client } as const;
+      const entry = ownAction(user.id, client);
       await this.audit.record({ type: 'user_updated', reason: 'email_changed', ...entry }, transaction);
     });
   }

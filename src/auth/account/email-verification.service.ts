@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
-import { AuditTrail } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import type { Client } from '../../common/principal.js';
 import { inTransaction } from '../../database/transaction.js';
 import { canonicalEmail } from '../../users/email-address.js';
@@ -45,19 +45,17 @@ export class EmailVerificationService {
    * @throws InvalidOneTimeToken, PasswordRequired, InvalidFields.
    */
   async verify(token: string, newPassword: string | undefined, client: Client): Promise<void> {
-    const user = (await this.tokens.findUsable(token, 'verify_email'))?.user;
-    if (!user) throw new InvalidOneTimeToken('not_usable');
+    const { user } = await this.tokens.findUsable(token, 'verify_email');
     if (newPassword === undefined && user.passwordHash === NO_PASSWORD) throw new PasswordRequired();
     if (newPassword !== undefined) this.policy.assertAcceptable(newPassword, user.email);
     const passwordHash = newPassword === undefined ? undefined : await this.hasher.hash(user.id, newPassword);
 
     await inTransaction(this.dataSource, async (transaction) => {
-      if (!(await this.tokens.consume(token, 'verify_email', transaction))) throw new InvalidOneTimeToken('not_usable');
+      await this.tokens.consume(token, 'verify_email', transaction);
       const isUnchanged = await this.users.verifyEmail(user, passwordHash, transaction);
       if (!isUnchanged) throw new InvalidOneTimeToken('account_changed');
       if (passwordHash !== undefined) await this.forgetStranger(user, transaction);
-      const actor = { type: 'user', id: user.id } as const;
-      const entry = { actor, subjectId: user.id, client, reason: 'email_verified' } as const;
+      const entry = { ...ownAction(user.id, client), reason: 'email_verified' };
       await this.audit.record({ type: 'user_updated', ...entry }, transaction);
     });
   }
@@ -66,7 +64,6 @@ export class EmailVerificationService {
   private async forgetStranger(user: User, transaction: EntityManager): Promise<void> {
     await this.sessions.endAllWithin(transaction, user.id, 'email_verified');
     await this.formerPasswords.deleteAll(user.id, transaction);
-    await this.tokens.revokeAll(user.id, transaction);
     await this.attempts.forgive(user.emailCanonical, transaction);
   }
 }

@@ -5,7 +5,6 @@ import { InvalidFields } from '../../common/domain-error.js';
 import { Outbox } from '../../mail/outbox.js';
 import { NO_PASSWORD, type User } from '../../users/user.entity.js';
 import { FormerPasswordRepository, FORMER_PASSWORDS } from './former-password.repository.js';
-import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordHasher } from '../password-hasher.js';
 import { PasswordPolicy } from '../password-policy.js';
 
@@ -17,7 +16,6 @@ export class NewPasswordService {
     private readonly policy: PasswordPolicy,
     private readonly hasher: PasswordHasher,
     private readonly formerPasswords: FormerPasswordRepository,
-    private readonly tokens: OneTimeTokenRepository,
     private readonly outbox: Outbox,
   ) {}
 
@@ -38,15 +36,14 @@ export class NewPasswordService {
   }
 
   /**
-   * To be called in the transaction that has set the new password: keeps the old one in the history, makes every link
-   * useless that was sent before, and tells the person.
+   * To be called in the transaction that has set the new password: keeps the old one in the history and tells the person.
+   * The links that were sent before are dead with the old one.
    *
    * @param user as it was before.
    */
   async replaced(user: User, transaction: EntityManager): Promise<void> {
     if (isStrangers(user)) await this.formerPasswords.deleteAll(user.id, transaction);
     else await this.formerPasswords.add(user.id, user.passwordHash, this.clock.now(), transaction);
-    await this.tokens.revokeAll(user.id, transaction);
     await this.outbox.add({ userId: user.id, email: user.email }, { kind: 'password_changed' }, transaction);
   }
 

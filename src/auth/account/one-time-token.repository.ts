@@ -2,10 +2,12 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { createHash, randomBytes } from 'node:crypto';
 import { IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { deleteBatch } from '../../database/delete-batch.js';
 import { Clock, plusSeconds } from '../../common/clock.js';
 import { RESET_LINK_SECONDS, VERIFY_LINK_SECONDS } from '../../mail/messages.js';
 import type { User } from '../../users/user.entity.js';
 import { UserRepository, type SeenUser } from '../../users/user.repository.js';
+import { InvalidOneTimeToken } from '../auth.errors.js';
 import { OneTimeToken, type TokenPurpose } from './one-time-token.entity.js';
 
 /** NIST SP 800-63B-4, section 4.2.1.2: at most 24 h by e-mail; a reset link is worth more and lives 30 minutes. */
@@ -66,52 +68,46 @@ export class OneTimeTokenRepository {
   }
 
   /**
-   * The account, with `passwordHash`, whose token this is, and the address that it confirms; null when the token cannot be
-   * used (any more). Uses nothing up.
+   * The account, with `passwordHash`, whose token this is, and the address that it confirms. Uses nothing up.
+   *
+   * @throws InvalidOneTimeToken when the token cannot be used (any more).
    */
-  async findUsable(token: string, purpose: TokenPurpose): Promise<{ user: User; newEmail: string | null } | null> {
-    if (!FORM.test(token)) return null;
-    const row = await this.rows.findOneBy(this.usable(token, purpose));
+  async findUsable(token: string, purpose: TokenPurpose): Promise<{ user: User; newEmail: string | null }> {
+    const row = FORM.test(token) ? await this.rows.findOneBy(this.usable(token, purpose)) : null;
     const user = row && (await this.users.findByIdWithHash(row.userId));
-    if (user?.credentialsVersion !== row?.credentialsVersion) return null;
-    return row && user && { user, newEmail: row.newEmail };
+    if (!row || user?.credentialsVersion !== row.credentialsVersion) throw new InvalidOneTimeToken('not_usable');
+    return { user, newEmail: row.newEmail };
   }
 
   /**
    * Uses the token up. Of any number of callers one succeeds; call it first in the transaction that does what the token is
    * for, so that a kill leaves both or neither.
    *
-   * @returns whether this caller did.
+   * @throws InvalidOneTimeToken for the others.
    */
-  async consume(token: string, purpose: TokenPurpose, transaction: EntityManager): Promise<boolean> {
+  async consume(token: string, purpose: TokenPurpose, transaction: EntityManager): Promise<void> {
     const { affected } = await transaction.update(OneTimeToken, this.usable(token, purpose), {
       usedAt: this.clock.now(),
     });
-    return affected === 1;
+    if (affected !== 1) throw new InvalidOneTimeToken('not_usable');
   }
 
-  /** Makes every link of the account useless. */
-  async revokeAll(userId: string, transaction: EntityManager): Promise<void> {
+  /** Keeps nothing about the links of an account. They need no deletion to be dead: its credentials have changed. */
+  async deleteAll(userId: string, transaction: EntityManager): Promise<void> {
     await transaction.delete(OneTimeToken, { userId });
   }
 
-  /** The links of an account that have not been used, without their hashes. */
-  pendingOf(userId: string): Promise<OneTimeToken[]> {
+  /** The links of an account that have not been used and are not dead, without their hashes. */
+  pendingOf({ id: userId, credentialsVersion }: SeenUser): Promise<OneTimeToken[]> {
     return this.rows.find({
       select: { purpose: true, newEmail: true, createdAt: true, expiresAt: true },
-      where: { userId, usedAt: IsNull() },
+      where: { userId, credentialsVersion, usedAt: IsNull() },
     });
   }
 
   /** Deletes up to `limit` tokens that expired before `before`. @returns how many. */
-  async purge(before: Date, limit: number): Promise<number> {
-    const dead = await this.rows.find({
-      select: { userId: true, purpose: true, expiresAt: true },
-      where: { expiresAt: LessThan(before) },
-      take: limit,
-    });
-    for (const { userId, purpose, expiresAt } of dead) await this.rows.delete({ userId, purpose, expiresAt });
-    return dead.length;
+  purge(before: Date, limit: number): Promise<number> {
+    return deleteBatch(this.rows, 'tokenHash', { expiresAt: LessThan(before) }, limit);
   }
 
   private usable(token: string, purpose: TokenPurpose) {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import type { Client, Principal } from '../../common/principal.js';
 import { inTransaction } from '../../database/transaction.js';
 import { UserRepository } from '../../users/user.repository.js';
@@ -35,7 +35,7 @@ export class PasswordChangeService {
       if (!isUnchanged) throw new WrongPassword('account_changed');
       await this.newPasswords.replaced(user, transaction);
       await this.sessions.endAllWithin(transaction, userId, 'password_changed', sessionId);
-      const entry = { actor: { type: 'user', id: userId }, subjectId: userId, sessionId, client } as const;
+      const entry = ownAction(userId, client, sessionId);
       await this.audit.record({ type: 'authn_password_change', ...entry }, transaction);
     });
   }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { AuditTrail } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import type { Client } from '../../common/principal.js';
 import { inTransaction } from '../../database/transaction.js';
 import { canonicalEmail } from '../../users/email-address.js';
@@ -40,19 +40,17 @@ export class PasswordResetService {
    * @throws InvalidOneTimeToken, InvalidFields.
    */
   async reset(token: string, newPassword: string, client: Client): Promise<void> {
-    const user = (await this.tokens.findUsable(token, 'reset_password'))?.user;
-    if (!user) throw new InvalidOneTimeToken('not_usable');
+    const { user } = await this.tokens.findUsable(token, 'reset_password');
     const passwordHash = await this.newPasswords.prepare(user, newPassword);
 
     await inTransaction(this.dataSource, async (transaction) => {
-      if (!(await this.tokens.consume(token, 'reset_password', transaction)))
-        throw new InvalidOneTimeToken('not_usable');
+      await this.tokens.consume(token, 'reset_password', transaction);
       const isUnchanged = await this.users.verifyEmail(user, passwordHash, transaction);
       if (!isUnchanged) throw new InvalidOneTimeToken('account_changed');
       await this.newPasswords.replaced(user, transaction);
       await this.sessions.endAllWithin(transaction, user.id, 'password_reset');
       await this.attempts.forgive(user.emailCanonical, transaction);
-      const entry = { actor: { type: 'user', id: user.id }, subjectId: user.id, client, reason: 'reset' } as const;
+      const entry = { ...ownAction(user.id, client), reason: 'reset' };
       await this.audit.record({ type: 'authn_password_change', ...entry }, transaction);
     });
   }
