@@ -38,6 +38,35 @@ test('a session goes a day after its absolute end, live, expired or ended; until
   gatehouse.passSeconds(-(2_592_000 + 86_410));
 });
 
+test('the token of a link goes a day after it expired, used or not', async () => {
+  const { email } = await gatehouse.signUp();
+  await gatehouse.post('/auth/password/forgot', { email });
+  await gatehouse.post('/auth/email/resend', { email });
+  const token = await gatehouse.mailedToken(email, /^Confirm/);
+  expect((await gatehouse.post('/auth/email/verify', { token })).status).toBe(204);
+  const purposes = async () =>
+    (await gatehouse.sql('SELECT purpose FROM one_time_tokens')).map((row) => row.purpose).sort();
+  gatehouse.passSeconds(1_800 + 86_395);
+  expect(await purge()).toMatchObject({ links: 0 });
+  gatehouse.passSeconds(10);
+  expect(await purge()).toMatchObject({ links: 1 });
+  expect(await purposes()).toEqual(['verify_email']);
+  gatehouse.passSeconds(86_400 - 1_800);
+  expect(await purge()).toMatchObject({ links: 1 });
+  gatehouse.passSeconds(-(86_405 + 86_400));
+});
+
+test('failed logins go thirty days after the last try', async () => {
+  const email = 'nobody@example.com';
+  await gatehouse.post('/auth/login', { email, password: 'not the right one' });
+  gatehouse.passSeconds(30 * 86_400 - 5);
+  expect(await purge()).toMatchObject({ login_failures: 0 });
+  gatehouse.passSeconds(10);
+  expect((await purge()).login_failures).toBeGreaterThan(0);
+  expect(await count('login_failures')).toBe(0);
+  gatehouse.passSeconds(-(30 * 86_400 + 5));
+});
+
 test('thousands go in batches, and several instances may do it at once', async () => {
   const rows = 1_700;
   const old = '2020-01-01 00:00:00.000';
