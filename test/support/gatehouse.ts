@@ -176,11 +176,15 @@ export class Gatehouse extends Client {
     return this.app.get(DataSource);
   }
 
-  /** Every mail that is due to this address by now, newest last. */
+  /**
+   * Every mail that is due to this address by now, in the order in which they were stored: several are sent at once, so
+   * they arrive in any order. The Message-ID begins with a UUIDv7.
+   */
   async mails(to: string): Promise<CaughtMail[]> {
     if (!this.smtp) throw new Error('this instance has an SMTP server of the test');
     await this.sendMails();
-    return this.smtp.messages.filter((mail) => mail.to.includes(to));
+    const mails = this.smtp.messages.filter((mail) => mail.to.includes(to));
+    return mails.sort((one, other) => (one.messageId < other.messageId ? -1 : 1));
   }
 
   /** The newest mail to this address whose subject fits. */
