@@ -21,6 +21,8 @@ const environment = (overrides) => ({
   NODE_ENV: 'test',
   LOG_LEVEL: 'warn',
   PORT: '0',
+  METRICS_PORT: '0',
+  RATE_LIMITS: 'off',
   DATA_DIR: dataDir,
   MASTER_KEY: createHash('sha256').update('bench').digest('base64'), // the same, so that a database can be used again
   ...overrides,

@@ -11,7 +11,11 @@ import { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { HealthController } from './health.controller.js';
+import { RateLimitGuard } from './limits/rate-limit.guard.js';
+import { LimitsModule } from './limits/limits.module.js';
 import { MailModule } from './mail/mail.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
+import { MetricsServer } from './metrics/metrics.server.js';
 import { OAuthModule } from './oauth/oauth.module.js';
 import { PagesModule } from './pages/pages.module.js';
 import { BearerGuard } from './tokens/bearer.guard.js';
@@ -32,9 +36,11 @@ class CoreModule {}
 /** What the server and the operator's commands share. */
 const sharedModules = (config: Config) => [
   ConfigModule.with(config),
+  MetricsModule,
   DatabaseModule,
   CoreModule,
   AuditModule,
+  LimitsModule,
   MailModule.with(config),
   TokensModule,
   UsersModule,
@@ -51,6 +57,8 @@ export class AppModule {
       controllers: [HealthController],
       providers: [
         BackgroundWork,
+        MetricsServer,
+        { provide: APP_GUARD, useClass: RateLimitGuard },
         { provide: APP_GUARD, useClass: BearerGuard },
         { provide: APP_PIPE, useClass: BodyPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },

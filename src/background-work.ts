@@ -1,4 +1,5 @@
 import { Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { AuditSealer } from './audit/audit-sealer.js';
 import { MailRequestWorker } from './auth/account/mail-request.worker.js';
 import { PurgeService } from './auth/purge.service.js';
 import type { BackgroundLoop } from './common/background-loop.js';
@@ -9,8 +10,8 @@ import { OutboxWorker } from './mail/outbox.worker.js';
 export class BackgroundWork implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly loops: Pick<BackgroundLoop, 'start' | 'stop'>[];
 
-  constructor(purge: PurgeService, mailRequests: MailRequestWorker, outbox: OutboxWorker) {
-    this.loops = [purge.loop, mailRequests.loop, outbox];
+  constructor(purge: PurgeService, mailRequests: MailRequestWorker, outbox: OutboxWorker, sealer: AuditSealer) {
+    this.loops = [purge.loop, mailRequests.loop, outbox, sealer];
   }
 
   onApplicationBootstrap(): void {

@@ -7,15 +7,27 @@ export type AuditEventType =
   | 'user_archived'
   | 'user_deleted'
   | 'authn_login_success'
+  | 'authn_login_successafterfail'
   | 'authn_login_fail'
+  | 'authn_login_fail_max'
   | 'authn_login_lock'
   | 'authn_password_change'
   | 'authn_password_change_fail'
   | 'authn_token_created'
   | 'authn_token_reuse'
+  | 'authz_fail'
+  | 'excess_rate_limit_exceeded'
+  | 'session_renewed'
+  | 'session_expired'
   | 'session_logout'
+  | 'session_use_after_expire'
   | 'sensitive_read'
-  | 'sensitive_update';
+  | 'sensitive_update'
+  | 'sensitive_delete'
+  | 'sys_startup'
+  | 'sys_shutdown'
+  | 'sys_monitor_disabled'
+  | 'sys_monitor_enabled';
 
 /** `anonymous`: nobody had proved who they are. `system`: no request, a rule of ours. */
 export type ActorType = 'user' | 'operator' | 'system' | 'anonymous';
@@ -66,4 +78,8 @@ export class AuditEvent {
   /** JSON object with members of ours; never a secret, never an address of somebody who has no account. */
   @Column('text', { nullable: true })
   details!: string | null;
+
+  /** HMAC of all of the above under a key of ours (`event-mac.ts`): a row that we did not write shows. */
+  @Column('varchar')
+  mac!: string;
 }

@@ -1,10 +1,19 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import type { EntityManager, Repository } from 'typeorm';
+import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../common/clock.js';
+import { Unavailable } from '../common/domain-error.js';
+import { MasterKeys } from '../common/master-keys.js';
 import type { Client } from '../common/principal.js';
+import { isDeadlock } from '../database/errors.js';
+import { afterCommit, inTransaction } from '../database/transaction.js';
+import { Metrics } from '../metrics/metrics.js';
 import { AuditEvent, type ActorType, type AuditEventType } from './audit-event.entity.js';
+import { macOf } from './event-mac.js';
+import { UnsealedEvent } from './unsealed-event.entity.js';
+
+const RETRY_AFTER_SECONDS = 2;
 
 /** Who did it. `id` is a user's id or an operator's login name. */
 export interface Actor {
@@ -36,26 +45,48 @@ export function ownAction(userId: string, client: Client, sessionId?: string) {
   } satisfies Partial<AuditEntry>;
 }
 
-/** The record of what happened. An event is written in the transaction of the change that it tells of, or with no change at all. */
+/**
+ * The record of what happened. An event is written in the transaction of the change that it tells of, or with no change at
+ * all; once that is committed, it is in the log too.
+ */
 @Injectable()
 export class AuditTrail {
+  private readonly logger = new Logger('Audit');
+
   constructor(
     @InjectRepository(AuditEvent) private readonly rows: Repository<AuditEvent>,
     private readonly clock: Clock,
+    private readonly masterKeys: MasterKeys,
+    private readonly metrics: Metrics,
   ) {}
 
-  /** Appends one event. When it cannot be written, neither is what it tells of: the error ends the transaction. */
-  async record(entry: AuditEntry, transaction: EntityManager = this.rows.manager): Promise<void> {
-    await transaction.insert(AuditEvent, this.eventOf(entry));
+  /**
+   * Appends one event.
+   *
+   * @throws Unavailable when it cannot be written, which ends the transaction: what cannot be recorded does not happen.
+   */
+  async record(entry: AuditEntry, transaction?: EntityManager): Promise<void> {
+    await this.recordAll([entry], transaction);
   }
 
-  /** Appends several events in one statement, as `record` does one. */
-  async recordAll(entries: AuditEntry[], transaction: EntityManager): Promise<void> {
+  /** Appends several events, as `record` does one. */
+  async recordAll(entries: AuditEntry[], transaction?: EntityManager): Promise<void> {
     if (entries.length === 0) return;
-    await transaction.insert(
-      AuditEvent,
-      entries.map((entry) => this.eventOf(entry)),
-    );
+    if (!transaction) return inTransaction(this.rows.manager.connection, (own) => this.recordAll(entries, own));
+    const events = entries.map((entry) => this.eventOf(entry));
+    try {
+      await transaction.insert(AuditEvent, events);
+      await transaction.insert(
+        UnsealedEvent,
+        events.map(({ id }) => ({ eventId: id })),
+      );
+    } catch (error) {
+      if (isDeadlock(error)) throw error; // the whole transaction is tried again
+      throw new Unavailable('audit', RETRY_AFTER_SECONDS, error);
+    }
+    afterCommit(() => {
+      for (const event of events) this.tell(event);
+    });
   }
 
   /** Everything about one account, oldest first. */
@@ -63,9 +94,15 @@ export class AuditTrail {
     return this.rows.find({ where: { subjectId }, order: { id: 'ASC' } });
   }
 
+  /** Up to `limit` events about one account, newest first; `beforeId` is the last one of the page before. */
+  newestAbout(subjectId: string, limit: number, beforeId?: string): Promise<AuditEvent[]> {
+    const where = { subjectId, ...(beforeId !== undefined && { id: LessThan(beforeId) }) };
+    return this.rows.find({ where, order: { id: 'DESC' }, take: limit });
+  }
+
   private eventOf(entry: AuditEntry): AuditEvent {
     const { type, outcome = 'success', actor, subjectId, sessionId, client, reason, details } = entry;
-    return {
+    const event = {
       id: uuidv7(),
       at: this.clock.now(),
       type,
@@ -80,5 +117,26 @@ export class AuditTrail {
       reason: reason ?? null,
       details: details ? JSON.stringify(details) : null,
     };
+    return { ...event, mac: macOf(event, this.masterKeys) };
+  }
+
+  private tell(event: AuditEvent): void {
+    const { type, outcome, actorType, actorId, subjectId, sessionId, ip, userAgent, requestId, reason, details } =
+      event;
+    this.metrics.auditEvents.inc({ type, outcome });
+    const line = {
+      audit_id: event.id,
+      outcome,
+      actor_type: actorType,
+      actor_id: actorId,
+      subject_id: subjectId,
+      session_id: sessionId,
+      ip,
+      user_agent: userAgent,
+      request_id: requestId,
+      reason,
+      details: details === null ? null : (JSON.parse(details) as unknown),
+    };
+    this.logger.log({ event: type, ...Object.fromEntries(Object.entries(line).filter(([, value]) => value !== null)) });
   }
 }

@@ -10,6 +10,13 @@ export const REFRESH_TOKEN = {
   example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51.0.Vb3X0Z2mJ6cWm0r0m8jX5w2o5bq1m7c3Qe4t9yUoPlk',
 };
 
+const DEVICE_TOKEN = {
+  description:
+    'Opaque. Keep it on the device, also after logout, and send it with the next login there: wrong passwords that others ' +
+    'enter then lock nobody out of this device. Replaced at every login. It opens nothing by itself.',
+  example: '6f1e7c52-3a0f-4a52-9d0e-2f9f4d1f7c11.0.Vb3X0Z2mJ6cWm0r0m8jX5w2o5bq1m7c3Qe4t9yUoPlk',
+};
+
 export class SignupBody {
   @ApiProperty(EMAIL)
   @IsDefined()
@@ -33,6 +40,11 @@ export class LoginBody {
   @IsDefined()
   @IsString()
   password!: string;
+
+  @ApiProperty({ ...DEVICE_TOKEN, required: false, description: 'Of the last login on this device, if there is one.' })
+  @ValidateIf((_, value) => value !== undefined)
+  @IsString()
+  device_token?: string;
 }
 
 export class RefreshBody {
@@ -177,4 +189,9 @@ export class TokenAnswer {
       refresh_expires_in: pair.refreshExpiresInSeconds,
     };
   }
+}
+
+export class LoginAnswer extends TokenAnswer {
+  @ApiProperty(DEVICE_TOKEN)
+  device_token!: string;
 }

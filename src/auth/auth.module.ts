@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { AuditModule } from '../audit/audit.module.js';
 import { TokensModule } from '../tokens/tokens.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { AccountAdministrationService } from './account/account-administration.service.js';
@@ -10,12 +9,16 @@ import { AccountController } from './account/account.controller.js';
 import { EmailChangeService } from './account/email-change.service.js';
 import { EmailVerificationService } from './account/email-verification.service.js';
 import { EmailController } from './account/email.controller.js';
+import { Device } from './device.entity.js';
+import { DeviceRepository } from './device.repository.js';
+import { DeviceTokens } from './device-tokens.js';
 import { FormerPassword } from './account/former-password.entity.js';
 import { FormerPasswordRepository } from './account/former-password.repository.js';
 import { LoginFailure } from './login-failure.entity.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
 import { LoginController } from './login.controller.js';
 import { LocalStrategy, LoginGuard } from './login.guard.js';
+import { LoginPairs } from './login-pairs.js';
 import { LoginService } from './login.service.js';
 import { LogoutController } from './logout.controller.js';
 import { LogoutService } from './logout.service.js';
@@ -46,8 +49,7 @@ import { UserImportService } from './account/user-import.service.js';
 
 @Module({
   imports: [
-    TypeOrmModule.forFeature([FormerPassword, LoginFailure, MailRequest, OneTimeToken, Session]),
-    AuditModule,
+    TypeOrmModule.forFeature([Device, FormerPassword, LoginFailure, MailRequest, OneTimeToken, Session]),
     UsersModule,
     TokensModule,
   ],
@@ -64,12 +66,15 @@ import { UserImportService } from './account/user-import.service.js';
     AccountAdministrationService,
     AccountDeletionService,
     AccountExportService,
+    DeviceRepository,
+    DeviceTokens,
     EmailChangeService,
     EmailVerificationService,
     FormerPasswordRepository,
     LocalStrategy,
     LoginFailureRepository,
     LoginGuard,
+    LoginPairs,
     LoginService,
     LogoutService,
     MailRequestRepository,

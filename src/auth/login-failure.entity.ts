@@ -1,9 +1,12 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Wrong passwords for one e-mail address, whether there is an account or not. */
+/** Wrong passwords for one account, from one known device, or for the addresses without an account that share a counter. */
 @Entity('login_failures')
 export class LoginFailure {
-  /** HMAC of the canonical address, base64url: what people type there may be a password (ASVS 16.2.5). */
+  /**
+   * HMAC of the canonical address, base64url: what people type there may be a password (ASVS 16.2.5). `device.<id>` of a
+   * device; `unknown.<number>` of addresses without an account.
+   */
   @PrimaryColumn('varchar')
   account!: string;
 

@@ -13,6 +13,14 @@ export const MAX_CONSECUTIVE_FAILURES = 100;
 /** Longer than a full hash queue takes. */
 const RESERVATION_SECONDS = 30;
 
+/** What a failure has led to. */
+export interface Settlement {
+  /** It locks from now on. */
+  isLock: boolean;
+  /** It was the last one: no password opens the account any more. */
+  isLast: boolean;
+}
+
 /** `wait`: as many checks as there are failures left are under way, and what they find decides. */
 export type Reservation = 'granted' | 'locked' | 'wait';
 
@@ -54,7 +62,7 @@ export class LoginFailureRepository {
    * A check found the wrong password. One that was not granted changes nothing but the time of the last try, and takes as
    * long.
    *
-   * @returns whether that locks the account now, until `until`.
+   * @param until when the lock ends if this is the failure that locks.
    */
   async fail(
     account: string,
@@ -62,7 +70,7 @@ export class LoginFailureRepository {
     now: Date,
     until: Date,
     transaction: EntityManager,
-  ): Promise<boolean> {
+  ): Promise<Settlement> {
     await transaction
       .createQueryBuilder()
       .update(LoginFailure)
@@ -78,12 +86,21 @@ export class LoginFailureRepository {
       .setParameters({ until, granted: Number(isGranted) })
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
-    return isGranted && row.lockedUntil?.getTime() === until.getTime();
+    return {
+      isLock: isGranted && row.lockedUntil?.getTime() === until.getTime(),
+      isLast: isGranted && row.consecutive === MAX_CONSECUTIVE_FAILURES,
+    };
   }
 
-  /** A granted check found the right password: the account starts again from nothing, other checks under way go on. */
-  async succeed(account: string, transaction: EntityManager): Promise<void> {
+  /**
+   * A granted check found the right password: the account starts again from nothing, other checks under way go on.
+   *
+   * @returns whether there had been failures.
+   */
+  async succeed(account: string, transaction: EntityManager): Promise<boolean> {
+    const row = await transaction.findOneBy(LoginFailure, { account });
     await transaction.update(LoginFailure, { account }, { ...NOTHING, reserved: () => ONE_LESS });
+    return row !== null && row.consecutive > 0;
   }
 
   /** A granted check did not take place. */

@@ -3,9 +3,12 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiProblem, ApiProblems, NO_STORE } from '../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
-import type { User } from '../users/user.entity.js';
-import { LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
+import { RateLimited } from '../limits/rate-limit.guard.js';
+import { clientBlock } from '../limits/client-block.js';
+import { RateLimits } from '../limits/rate-limits.js';
+import { LoginAnswer, LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
 import { LoginGuard } from './login.guard.js';
+import type { Authenticated } from './login.service.js';
 import { RefreshService } from './refresh.service.js';
 import { SessionService } from './session.service.js';
 
@@ -15,28 +18,33 @@ export class LoginController {
   constructor(
     private readonly sessions: SessionService,
     private readonly refreshes: RefreshService,
+    private readonly limits: RateLimits,
   ) {}
 
   @Public()
   @UseGuards(LoginGuard)
+  @RateLimited('login')
   @Post('login')
   @HttpCode(200)
   @ApiOperation({ summary: 'Log in: opens a session' })
-  @ApiOkResponse({ type: TokenAnswer, description: 'A session is open.', headers: NO_STORE })
+  @ApiOkResponse({ type: LoginAnswer, description: 'A session is open.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_credentials', 'The e-mail address or the password is wrong.')
   @ApiProblem(403, 'account_disabled', 'This account is disabled. Ask the support of the service.', {
     note: 'After the right password only. Or `email_not_verified`: the link that was sent has not been opened yet.',
   })
-  @ApiProblems(400, 413, 415, 422, 503)
+  @ApiProblems(400, 413, 415, 422, 429, 503)
   async login(
     @Body() _: LoginBody,
     @Req() request: FastifyRequest,
     @CurrentClient() client: Client,
-  ): Promise<TokenAnswer> {
-    return TokenAnswer.of(await this.sessions.open(request.user as User, client));
+  ): Promise<LoginAnswer> {
+    const { deviceToken, ...tokens } = await this.sessions.open(request.user as Authenticated, client);
+    await this.limits.giveBack('login', clientBlock(client.ip));
+    return { ...TokenAnswer.of(tokens), device_token: deviceToken };
   }
 
   @Public()
+  @RateLimited('refresh')
   @Post('refresh')
   @HttpCode(200)
   @ApiOperation({
@@ -46,7 +54,7 @@ export class LoginController {
   })
   @ApiOkResponse({ type: TokenAnswer, description: 'Use these from now on.', headers: NO_STORE })
   @ApiProblem(401, 'invalid_refresh_token', 'The refresh token is expired, used, ended or not ours. Log in again.')
-  @ApiProblems(400, 413, 415, 422, 503)
+  @ApiProblems(400, 413, 415, 422, 429, 503)
   async refresh(@Body() body: RefreshBody, @CurrentClient() client: Client): Promise<TokenAnswer> {
     return TokenAnswer.of(await this.refreshes.refresh(body.refresh_token, client));
   }

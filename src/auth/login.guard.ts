@@ -5,8 +5,7 @@ import { Strategy } from 'passport-local';
 import { BodyPipe } from '../common/body.pipe.js';
 import { LoginBody } from './auth.dto.js';
 import { clientOf } from '../common/principal.js';
-import type { User } from '../users/user.entity.js';
-import { LoginService } from './login.service.js';
+import { LoginService, type Authenticated } from './login.service.js';
 
 /** passport-local: takes e-mail and password from the body to `LoginService`. */
 @Injectable()
@@ -15,8 +14,9 @@ export class LocalStrategy extends PassportStrategy(Strategy) {
     super({ usernameField: 'email', passwordField: 'password', session: false, passReqToCallback: true });
   }
 
-  validate(request: FastifyRequest, email: string, password: string): Promise<User> {
-    return this.login.authenticate(email, password, clientOf(request));
+  validate(request: FastifyRequest, email: string, password: string): Promise<Authenticated> {
+    const { device_token: deviceToken } = request.body as LoginBody;
+    return this.login.authenticate({ email, password, deviceToken }, clientOf(request));
   }
 }
 
@@ -31,13 +31,19 @@ export class LoginGuard extends AuthGuard('local') {
 
   override async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const { email, password } = (await this.bodyPipe.transform(request.body, {
+    const {
+      email,
+      password,
+      device_token: deviceToken,
+    } = (await this.bodyPipe.transform(request.body, {
       type: 'body',
       metatype: LoginBody,
     })) as LoginBody;
     // passport-local takes an empty string for a missing one, looks for it in the query instead and answers 400. Here it
     // is a wrong password like any other.
-    if (email === '' || password === '') await this.login.authenticate(email, password, clientOf(request));
+    if (email === '' || password === '') {
+      await this.login.authenticate({ email, password, deviceToken }, clientOf(request));
+    }
     return super.canActivate(context) as Promise<boolean>;
   }
 }

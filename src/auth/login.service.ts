@@ -10,8 +10,20 @@ import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
 import { AccountDisabled, EmailNotVerified, InvalidCredentials } from './auth.errors.js';
-import { PasswordAttempts } from './password-attempts.js';
+import { DeviceTokens } from './device-tokens.js';
+import { LoginPairs } from './login-pairs.js';
+import { PasswordAttempts, type Candidate } from './password-attempts.js';
 import { PasswordHasher } from './password-hasher.js';
+
+export interface Credentials {
+  email: string;
+  password: string;
+  /** Of an earlier login on this device; whatever else it is counts as none. */
+  deviceToken?: string | undefined;
+}
+
+/** Whose password was right. */
+export type Authenticated = Candidate & { user: User };
 
 @Injectable()
 export class LoginService {
@@ -19,6 +31,8 @@ export class LoginService {
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly config: Config,
     private readonly users: UserRepository,
+    private readonly devices: DeviceTokens,
+    private readonly pairs: LoginPairs,
     private readonly attempts: PasswordAttempts,
     private readonly hasher: PasswordHasher,
     private readonly audit: AuditTrail,
@@ -30,27 +44,32 @@ export class LoginService {
    * @throws InvalidCredentials, the same for an unknown address, a wrong password and a locked account, after equal work;
    * after the right password AccountDisabled and EmailNotVerified.
    */
-  async authenticate(email: string, password: string, client: Client): Promise<User> {
+  async authenticate({ email, password, deviceToken }: Credentials, client: Client): Promise<Authenticated> {
     const emailCanonical = canonicalEmail(email);
     const user = emailCanonical ? await this.users.findByEmailWithHash(emailCanonical) : null;
-    const candidate = { identifier: emailCanonical ?? email, user };
-    const attempt = await this.attempts.check(candidate, password);
+    const device = await this.devices.recognise(deviceToken, user?.id);
+    const candidate = { identifier: emailCanonical ?? email, user, device };
+    const account = this.attempts.counterOf(candidate);
+    const isRefused = !device && (await this.pairs.isSpent(client, account));
+    const attempt = await this.attempts.check(candidate, password, isRefused);
     if (!user || !attempt.matches) {
       await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
+      if (!device && !attempt.isLocked) await this.pairs.fail(client, account);
       throw new InvalidCredentials(attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user');
     }
-    await this.refuseUnusable(user, client);
+    await this.refuseUnusable({ ...candidate, user }, client);
     if (attempt.isOutdated) await this.upgrade(user, password);
-    return user;
+    return { ...candidate, user };
   }
 
   /** Whoever has given the right password may know why it is not enough. */
-  private async refuseUnusable(user: User, client: Client): Promise<void> {
+  private async refuseUnusable(candidate: Authenticated, client: Client): Promise<void> {
+    const { user } = candidate;
     const isUnverified = this.config.emailVerification === 'required' && !user.emailVerified;
     if (!user.disabledAt && !isUnverified) return;
     const reason = user.disabledAt ? 'account_disabled' : 'email_not_verified';
     await inTransaction(this.dataSource, async (transaction) => {
-      await this.attempts.succeed(user.emailCanonical, transaction);
+      await this.attempts.succeed(candidate, transaction);
       const entry = { actor: { type: 'anonymous' }, subjectId: user.id, client, reason } as const;
       await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
     });

@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** What somebody asked for or did at an address, before anybody has looked whether it has an account. */
-export type MailRequestKind = 'signup' | 'verify_email' | 'reset_password' | 'account_locked';
+export type MailRequestKind = 'signup' | 'verify_email' | 'reset_password' | 'account_locked' | 'password_blocked';
 
 /** A mail that may be due. Stored for every address alike; whose it is, is looked up off the request. */
 @Entity('mail_requests')
@@ -15,6 +15,16 @@ export class MailRequest {
 
   @Column('varchar', { name: 'email_canonical' })
   emailCanonical!: string;
+
+  /** Where it was asked for, for the record. */
+  @Column('varchar', { nullable: true })
+  ip!: string | null;
+
+  @Column('varchar', { name: 'user_agent', nullable: true })
+  userAgent!: string | null;
+
+  @Column('varchar', { name: 'request_id', nullable: true })
+  requestId!: string | null;
 
   @Column('datetime', { name: 'created_at', precision: 3 })
   createdAt!: Date;

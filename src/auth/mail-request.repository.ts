@@ -3,6 +3,7 @@ import { InjectRepository } from '@nestjs/typeorm';
 import type { EntityManager, Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../common/clock.js';
+import type { Client } from '../common/principal.js';
 import { MailRequest } from './mail-request.entity.js';
 
 @Injectable()
@@ -14,9 +15,11 @@ export class MailRequestRepository {
 
   async add(
     { kind, emailCanonical }: Pick<MailRequest, 'kind' | 'emailCanonical'>,
+    { ip, userAgent, requestId }: Client,
     transaction: EntityManager = this.rows.manager,
   ): Promise<void> {
-    const row: MailRequest = { id: uuidv7(), kind, emailCanonical, createdAt: this.clock.now() };
+    const createdAt = this.clock.now();
+    const row: MailRequest = { id: uuidv7(), kind, emailCanonical, ip, userAgent, requestId, createdAt };
     await transaction.insert(MailRequest, row);
   }
 

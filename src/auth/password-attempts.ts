@@ -8,19 +8,21 @@ import { Clock, plusSeconds } from '../common/clock.js';
 import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import type { Client } from '../common/principal.js';
-import { inTransaction } from '../database/transaction.js';
+import { Config } from '../config/config.js';
+import { afterCommit, inTransaction } from '../database/transaction.js';
+import { Metrics } from '../metrics/metrics.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
-import { LoginFailureRepository, MAX_CONSECUTIVE_FAILURES } from './login-failure.repository.js';
+import type { Device } from './device.entity.js';
+import { LoginFailureRepository, MAX_CONSECUTIVE_FAILURES, type Settlement } from './login-failure.repository.js';
 import { MailRequestRepository } from './mail-request.repository.js';
 import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
-
-/** PCI DSS 8.3.4: at least 30 minutes. */
-export const LOCK_SECONDS = 1_800;
 
 const WAIT_MS = 25;
 const LONGEST_WAIT_MS = 15_000;
 const RETRY_AFTER_SECONDS = 2;
+/** Addresses without an account share so many counters: there is no end of addresses, and of rows there must be one. */
+export const UNKNOWN_COUNTERS = 4_096;
 
 /** Whose password is checked. */
 export interface Candidate {
@@ -28,11 +30,13 @@ export interface Candidate {
   identifier: string;
   /** With `passwordHash`; null when there is no account. */
   user: User | null;
+  /** One that shows the token of an earlier login: what fails there is counted by itself. */
+  device?: Device | undefined;
 }
 
 /** A check that was counted. */
 export interface Attempt extends PasswordCheck {
-  /** The password was not looked at: the account is locked. */
+  /** The password was not looked at: the account is locked, or was refused. */
   isLocked: boolean;
 }
 
@@ -54,55 +58,58 @@ export interface FailureEvent {
 export class PasswordAttempts {
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly config: Config,
     private readonly clock: Clock,
     private readonly masterKeys: MasterKeys,
     private readonly failures: LoginFailureRepository,
     private readonly hasher: PasswordHasher,
     private readonly audit: AuditTrail,
     private readonly mailRequests: MailRequestRepository,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
    * Whether the password is that of the account. Without one, or while it is locked: equal work, so that time tells nothing
    * (OWASP Authentication Cheat Sheet, "Error Messages"). Call `fail` or `succeed` with what comes out.
    *
+   * @param isRefused the password is not to be looked at, whatever was counted here.
    * @throws Unavailable when the hash queue is full: nothing is counted then.
    */
-  async check({ identifier, user }: Candidate, password: string): Promise<Attempt> {
-    const account = this.accountOf(identifier);
-    const isLocked = !(await this.reserve(account));
+  async check(candidate: Candidate, password: string, isRefused = false): Promise<Attempt> {
+    const counter = this.counterOf(candidate);
+    const { user } = candidate;
+    const isLocked = isRefused || !(await this.reserve(counter));
     try {
       const stored = user && !isLocked ? user : await this.hasher.decoy();
       const { matches, isOutdated } = await this.hasher.verify(stored, password);
       return { matches: matches && stored === user, isOutdated, isLocked };
     } catch (error) {
-      if (!isLocked) await this.failures.giveBack(account);
+      if (!isLocked) await this.failures.giveBack(counter);
       throw error;
     }
   }
 
   /** The password was wrong, or the account locked: counts and records it; the failure that locks is told by mail. */
-  async fail({ identifier, user }: Candidate, { isLocked }: Attempt, event: FailureEvent): Promise<void> {
-    const account = this.accountOf(identifier);
+  async fail(candidate: Candidate, { isLocked }: Attempt, event: FailureEvent): Promise<void> {
+    const counter = this.counterOf(candidate);
     const now = this.clock.now();
-    const until = plusSeconds(now, LOCK_SECONDS);
-    const about = user ? { subjectId: user.id } : { details: { account } };
-    const reason = isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
+    const until = plusSeconds(now, this.config.lockSeconds);
+    const about = this.subjectOf(candidate);
+    const reason = isLocked ? 'locked' : candidate.user ? 'wrong_password' : 'no_such_user';
     await inTransaction(this.dataSource, async (transaction) => {
-      const isLast = await this.failures.fail(account, !isLocked, now, until, transaction);
+      const settlement = await this.failures.fail(counter, !isLocked, now, until, transaction);
       await this.audit.record({ ...event, ...about, outcome: 'failure', reason }, transaction);
-      if (!isLast) return;
-      const lock = { type: 'authn_login_lock', actor: { type: 'system' }, client: event.client } as const;
-      await this.audit.record({ ...lock, ...about }, transaction);
-      // Whose mail it is, is found out off the request: the tenth answer must not tell either.
-      const emailCanonical = canonicalEmail(identifier);
-      if (emailCanonical) await this.mailRequests.add({ kind: 'account_locked', emailCanonical }, transaction);
+      await this.tellOfLock(candidate, settlement, event.client, transaction);
     });
   }
 
-  /** The password was right. */
-  succeed(identifier: string, transaction?: EntityManager): Promise<void> {
-    return this.failures.succeed(this.accountOf(identifier), transaction ?? this.dataSource.manager);
+  /**
+   * The password was right.
+   *
+   * @returns whether there had been failures.
+   */
+  succeed(candidate: Candidate, transaction: EntityManager): Promise<boolean> {
+    return this.failures.succeed(this.counterOf(candidate), transaction);
   }
 
   /** The person has recovered the account: nothing counts against it any more. */
@@ -125,15 +132,47 @@ export class PasswordAttempts {
     };
   }
 
-  /** Under what an address is counted and written down when it may be nobody's: its HMAC, 43 characters. */
+  /** Under what an address is written down when it may be nobody's: its HMAC, 43 characters. */
   accountOf(identifier: string): string {
-    return this.masterKeys.mac('account-identifier', Buffer.from(identifier)).toString('base64url');
+    return this.digestOf(identifier).toString('base64url');
+  }
+
+  /** Under what the failures of a candidate are counted, at most 43 characters. */
+  counterOf({ identifier, user, device }: Candidate): string {
+    if (device) return `device.${device.id}`;
+    if (user) return this.accountOf(identifier);
+    return `unknown.${this.digestOf(identifier).readUInt16BE() % UNKNOWN_COUNTERS}`;
+  }
+
+  private digestOf(identifier: string): Buffer {
+    return this.masterKeys.mac('account-identifier', Buffer.from(identifier));
+  }
+
+  private subjectOf({ identifier, user }: Candidate): { subjectId: string } | { details: { account: string } } {
+    return user ? { subjectId: user.id } : { details: { account: this.accountOf(identifier) } };
+  }
+
+  private async tellOfLock(
+    candidate: Candidate,
+    { isLock, isLast }: Settlement,
+    client: Client,
+    transaction: EntityManager,
+  ): Promise<void> {
+    if (!isLock && !isLast) return;
+    const type = isLast ? 'authn_login_fail_max' : 'authn_login_lock';
+    const entry = { actor: { type: 'system' }, client, ...this.subjectOf(candidate) } as const;
+    await this.audit.record({ type, ...entry, ...(candidate.device && { reason: 'known_device' }) }, transaction);
+    afterCommit(() => this.metrics.locks.inc({ kind: isLast ? 'disable' : 'lock' }));
+    // Whose mail it is, is found out off the request: the tenth answer must not tell either.
+    const emailCanonical = canonicalEmail(candidate.identifier);
+    const kind = isLast ? 'password_blocked' : 'account_locked';
+    if (emailCanonical) await this.mailRequests.add({ kind, emailCanonical }, client, transaction);
   }
 
   /** @returns false when the account is locked. */
-  private async reserve(account: string): Promise<boolean> {
+  private async reserve(counter: string): Promise<boolean> {
     for (const deadline = performance.now() + LONGEST_WAIT_MS; performance.now() < deadline;) {
-      const reservation = await this.failures.reserve(account, this.clock.now());
+      const reservation = await this.failures.reserve(counter, this.clock.now());
       if (reservation !== 'wait') return reservation === 'granted';
       await sleep(WAIT_MS * (0.5 + Math.random()));
     }

@@ -4,6 +4,7 @@ import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import { Config } from '../config/config.js';
+import { Metrics, type HashPurpose } from '../metrics/metrics.js';
 import { NO_PASSWORD } from '../users/user.entity.js';
 
 /** Public and fixed: it separates our digests from plain SHA-384 dumps, so that those cannot be used as guesses ("shucking"). */
@@ -11,6 +12,8 @@ const PRE_HASH_CONTEXT = 'gatehouse/v1/password-pre-hash';
 const SCHEME = 'bcrypt-hmac-sha384';
 /** A plain bcrypt hash from elsewhere, sealed as it is. The next login makes it one of ours. */
 const IMPORTED_SCHEME = 'bcrypt';
+/** Whose password the decoy is. */
+const DECOY = 'decoy';
 const PLAIN_BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 const MAX_BCRYPT_BYTES = 72;
 export const MAX_IMPORTED_COST = 15;
@@ -43,10 +46,13 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(PasswordHasher.name);
   private readonly pool: Piscina;
   private decoyHash: Promise<StoredPassword> | undefined;
+  /** Hashes that were asked for and have not come. */
+  private inHand = 0;
 
   constructor(
     private readonly config: Config,
     private readonly masterKeys: MasterKeys,
+    private readonly metrics: Metrics,
   ) {
     this.pool = new Piscina({
       filename: new URL('./password-hash.worker.js', import.meta.url).href,
@@ -55,6 +61,12 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
       maxQueue: Math.max(64, QUEUE_PER_THREAD * config.hashConcurrency),
       concurrentTasksPerWorker: 1,
     });
+    metrics.gauge('password_hashes_waiting', 'Hashes in the queue.', () => this.pool.queueSize);
+    metrics.gauge(
+      'password_hashes_running',
+      'Hashes that are being computed.',
+      () => this.inHand - this.pool.queueSize,
+    );
   }
 
   async onModuleInit(): Promise<void> {
@@ -71,7 +83,8 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
    * @throws Unavailable when the queue is full.
    */
   async hash(id: string, password: string): Promise<string> {
-    const hash = await this.run<string>({ password: preHash(password), cost: this.config.bcryptCost });
+    const purpose = id === DECOY ? 'decoy' : 'new';
+    const hash = await this.run<string>({ password: preHash(password), cost: this.config.bcryptCost }, purpose);
     return `${SCHEME}:${this.masterKeys.seal('password-pepper', hash, id)}`;
   }
 
@@ -94,7 +107,7 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
     if (PLAIN_BCRYPT.test(passwordHash)) {
       // $2y$ is PHP's name for what is $2b$ here. Elsewhere nobody normalised: the password as it was typed.
       const hash = passwordHash.replace(/^\$2y\$/, '$2b$');
-      const matches = (await this.run<boolean>({ password, hash })) && password.isWellFormed();
+      const matches = (await this.run<boolean>({ password, hash }, 'check')) && password.isWellFormed();
       // bcrypt looked at 72 bytes. Beyond them a mistyped password matches as well, and must not become the password.
       return { matches, isOutdated: Buffer.byteLength(password) <= MAX_BCRYPT_BYTES };
     }
@@ -109,28 +122,38 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
     }
     if (scheme === IMPORTED_SCHEME) return this.verify({ id, passwordHash: hash }, password);
     // Lone surrogates all encode to U+FFFD; no account has such a password, and none may be opened by one.
-    const matches = (await this.run<boolean>({ password: preHash(password), hash })) && password.isWellFormed();
+    const purpose = id === DECOY ? 'decoy' : 'check';
+    const matches =
+      (await this.run<boolean>({ password: preHash(password), hash }, purpose)) && password.isWellFormed();
     const cost = Number(PLAIN_BCRYPT.exec(hash)?.[1]);
     return { matches, isOutdated: cost !== this.config.bcryptCost || !this.masterKeys.isNewest(sealed) };
   }
 
   /** A hash nobody knows the password of, at the present cost. */
   decoy(): Promise<StoredPassword> {
-    this.decoyHash ??= this.hash('decoy', randomBytes(32).toString('base64')).then((passwordHash) => ({
-      id: 'decoy',
+    this.decoyHash ??= this.hash(DECOY, randomBytes(32).toString('base64')).then((passwordHash) => ({
+      id: DECOY,
       passwordHash,
     }));
     return this.decoyHash;
   }
 
-  private async run<T>(task: { password: string; cost: number } | { password: string; hash: string }): Promise<T> {
+  private async run<T>(
+    task: { password: string; cost: number } | { password: string; hash: string },
+    purpose: HashPurpose,
+  ): Promise<T> {
+    this.inHand += 1;
     try {
-      return (await this.pool.run(task)) as T;
+      const result = (await this.pool.run(task)) as T;
+      this.metrics.passwordHashes.inc({ purpose });
+      return result;
     } catch (error) {
       if (/queue is at limit/.test((error as Error).message)) {
         throw new Unavailable('hash_queue_full', RETRY_AFTER_SECONDS);
       }
       throw error;
+    } finally {
+      this.inHand -= 1;
     }
   }
 }

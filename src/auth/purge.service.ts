@@ -1,10 +1,12 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { BackgroundLoop } from '../common/background-loop.js';
 import { Clock, plusSeconds } from '../common/clock.js';
+import { RateLimits } from '../limits/rate-limits.js';
 import { Outbox } from '../mail/outbox.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
 import { UserRepository } from '../users/user.repository.js';
 import { AccountDeletionService } from './account/account-deletion.service.js';
+import { DeviceRepository } from './device.repository.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
 import { OneTimeTokenRepository } from './account/one-time-token.repository.js';
 import { SessionRepository } from './session.repository.js';
@@ -17,10 +19,20 @@ const REVOCATION_MARGIN_SECONDS = 60;
 const PENDING_ACCOUNT_SECONDS = 7 * DAY_SECONDS;
 /** Longer than the hundred failures that disable a password would take anybody in earnest. */
 const LOGIN_FAILURE_SECONDS = 30 * DAY_SECONDS;
+/** A device that has not logged in for so long is not known any more. */
+const DEVICE_SECONDS = 90 * DAY_SECONDS;
 
 /** What went in one round, by table. */
 export type Purged = Record<
-  'revocations' | 'sessions' | 'links' | 'pending_accounts' | 'erased_accounts' | 'mails' | 'login_failures',
+  | 'revocations'
+  | 'sessions'
+  | 'links'
+  | 'pending_accounts'
+  | 'erased_accounts'
+  | 'mails'
+  | 'login_failures'
+  | 'devices'
+  | 'rate_limits',
   number
 >;
 
@@ -45,6 +57,8 @@ export class PurgeService {
     private readonly deletions: AccountDeletionService,
     private readonly outbox: Outbox,
     private readonly loginFailures: LoginFailureRepository,
+    private readonly devices: DeviceRepository,
+    private readonly limits: RateLimits,
   ) {}
 
   /**
@@ -62,6 +76,8 @@ export class PurgeService {
       pending_accounts: await all(() => this.users.purgePending(ago(PENDING_ACCOUNT_SECONDS), BATCH)),
       erased_accounts: await all(() => this.deletions.eraseDue(BATCH)),
       mails: await all(() => this.outbox.purge(now, BATCH)),
+      devices: await all(() => this.devices.purge(ago(DEVICE_SECONDS), BATCH)),
+      rate_limits: await all(() => this.limits.purge(BATCH)),
       login_failures: await all(() => this.loginFailures.purge(ago(LOGIN_FAILURE_SECONDS), BATCH)),
     };
   }

@@ -8,13 +8,16 @@ import { Clock, plusSeconds } from '../common/clock.js';
 import { NotFound } from '../common/domain-error.js';
 import type { Client, Principal } from '../common/principal.js';
 import { Config } from '../config/config.js';
-import { inTransaction } from '../database/transaction.js';
+import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Outbox } from '../mail/outbox.js';
+import { Metrics } from '../metrics/metrics.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
 import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
 import { InvalidCredentials } from './auth.errors.js';
+import { DeviceTokens } from './device-tokens.js';
+import type { Authenticated } from './login.service.js';
 import { PasswordAttempts } from './password-attempts.js';
 import { RefreshTokens } from './refresh-token.js';
 import type { EndReason, Session } from './session.entity.js';
@@ -46,32 +49,37 @@ export class SessionService {
     private readonly refreshTokens: RefreshTokens,
     private readonly accessTokens: AccessTokens,
     private readonly attempts: PasswordAttempts,
+    private readonly devices: DeviceTokens,
     private readonly audit: AuditTrail,
     private readonly outbox: Outbox,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
    * A new session for a user who has just given the right password. From a place that the user has not come from before
    * they get a note, the very first one aside.
    *
-   * @param user as the password was checked against it.
+   * @param authenticated as the password was checked against it.
    * @throws InvalidCredentials when the account has changed since.
    */
-  async open(user: User, client: Client): Promise<TokenPair> {
+  async open(authenticated: Authenticated, client: Client): Promise<TokenPair & { deviceToken: string }> {
     const now = this.clock.now();
+    const { user, device } = authenticated;
     const session = this.begin(user.id, client, now);
-    await inTransaction(this.dataSource, async (transaction) => {
+    const deviceToken = await inTransaction(this.dataSource, async (transaction) => {
       // First, because it makes the logins of this user wait for each other: the limit below counts them all.
       if (!(await this.users.recordLogin(user, now, transaction))) throw new InvalidCredentials('account_changed');
-      await this.attempts.succeed(user.emailCanonical, transaction);
+      const isAfterFailure = await this.attempts.succeed(authenticated, transaction);
       await this.tellOfNewPlace(user, client, now, transaction);
       await this.sessions.add(session, transaction);
       const surplus = (await this.sessions.findLive(user.id, now, transaction)).slice(MAX_SESSIONS);
       await this.endWithin(transaction, surplus, 'too_many_sessions');
-      const entry = ownAction(user.id, client, session.id);
-      await this.audit.record({ type: 'authn_login_success', ...entry }, transaction);
+      const type = isAfterFailure ? 'authn_login_successafterfail' : 'authn_login_success';
+      await this.audit.record({ type, ...ownAction(user.id, client, session.id) }, transaction);
+      return this.devices.next(device, user.id, now, transaction);
     });
-    return this.tokensOf(session, now);
+    this.metrics.sessionsOpened.inc();
+    return { ...(await this.tokensOf(session, now)), deviceToken };
   }
 
   /** The instants that a login or a rotation at `now` gives a session. */
@@ -125,6 +133,7 @@ export class SessionService {
       const [ended] = await this.endWithin(transaction, [{ id }], 'refresh_token_replayed');
       const entry = { actor: { type: 'anonymous' }, subjectId: userId, sessionId: id, client } as const;
       await this.audit.record({ type: 'authn_token_reuse', outcome: 'failure', ...entry }, transaction);
+      afterCommit(() => this.metrics.refreshReplays.inc());
       if (!ended || !user) return;
       const message = { kind: 'refresh_token_replayed', at: this.clock.now().toISOString() } as const;
       await this.outbox.add({ userId, email: user.email }, message, transaction);
@@ -198,6 +207,7 @@ export class SessionService {
     const now = this.clock.now();
     const ids = sessions.map(({ id }) => id);
     const ended = await this.sessions.end(ids, reason, now, transaction);
+    afterCommit(() => this.metrics.sessionsEnded.inc({ reason }, ended.length));
     await this.revocations.add(
       ended.map(({ id, accessExpiresAt }) => ({ kind: 'sid', value: id, expiresAt: accessExpiresAt, createdAt: now })),
       transaction,

@@ -8,6 +8,7 @@ export type ErrorKind =
   | 'conflict'
   | 'too_large'
   | 'unsupported_media_type'
+  | 'too_many'
   | 'invalid' // readable, but a field is missing, mistyped or refused by policy
   | 'unavailable'
   | 'internal';
@@ -111,6 +112,17 @@ export class InvalidToken extends DomainError {
         'WWW-Authenticate':
           detail === 'no_token' ? 'Bearer realm="gatehouse"' : 'Bearer realm="gatehouse", error="invalid_token"',
       },
+    });
+  }
+}
+
+/** 429: the client address has used up a budget (RFC 6585, section 4). */
+export class TooManyRequests extends DomainError {
+  readonly kind = 'too_many';
+  constructor(budget: string, retryAfterSeconds: number) {
+    super('too_many_requests', 'Too many requests from your address. Try again later.', {
+      detail: budget,
+      headers: { 'Retry-After': String(retryAfterSeconds) },
     });
   }
 }

@@ -29,6 +29,15 @@ const ALLOWED = new Set([
   'kind',
   'attempts',
   'purged',
+  'outcome',
+  'audit_id',
+  'actor_type',
+  'actor_id',
+  'subject_id',
+  'session_id',
+  'user_agent',
+  'request_id',
+  'details',
 ]);
 
 /** What Nest tells about itself at start, which nobody but a debugger wants. */

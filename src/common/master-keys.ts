@@ -2,7 +2,14 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, ti
 
 /** What a derived key is for. Distinct labels give independent keys (RFC 5869, section 3.2). */
 export type KeyPurpose =
-  'password-pepper' | 'signing-key-encryption' | 'refresh-token' | 'mail-content' | 'account-identifier';
+  | 'password-pepper'
+  | 'signing-key-encryption'
+  | 'refresh-token'
+  | 'mail-content'
+  | 'account-identifier'
+  | 'device-token'
+  | 'audit-event'
+  | 'audit-seal';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
@@ -87,6 +94,16 @@ export class MasterKeys {
       const expected = createHmac('sha256', derived(purpose)).update(data).digest();
       return mac.length === expected.length && timingSafeEqual(mac, expected);
     });
+  }
+
+  /** The newest key for a purpose, 32 bytes, with the name of its master key: for what is signed and not sealed. */
+  newestDerived(purpose: KeyPurpose): { id: string; secret: Buffer } {
+    return { id: this.newest.id, secret: this.newest.derived(purpose) };
+  }
+
+  /** The key for a purpose of the master key with this name; undefined when that is not in the list. */
+  derived(purpose: KeyPurpose, id: string): Buffer | undefined {
+    return this.keys.find((key) => key.id === id)?.derived(purpose);
   }
 
   private get newest(): MasterKey {

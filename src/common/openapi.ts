@@ -10,6 +10,7 @@ const SHARED = {
   413: ['body_too_large', 'The body is larger than 16 KiB.'],
   415: ['unsupported_media_type', 'Send the body as application/json, UTF-8, not compressed.'],
   422: ['invalid_fields', 'One or more fields are missing, of the wrong type or refused.'],
+  429: ['too_many_requests', 'Too many requests from your address. Try again later.'],
   503: ['unavailable', 'The service cannot answer right now. Try again shortly.'],
 } as const;
 
@@ -64,6 +65,13 @@ function headersOf(status: number, code: string): Headers | undefined {
   const header = (description: string) => ({ description, schema: { type: 'string' as const } });
   const error = code === 'invalid_token' ? `, error="${code}"` : '';
   if (status === 401) return { 'WWW-Authenticate': header(`\`Bearer realm="gatehouse"${error}\``) };
+  if (status === 429) {
+    return {
+      'Retry-After': header('Seconds.'),
+      'RateLimit-Policy': header('`"<policy>";q=<uses>;w=<seconds>`, of your address.'),
+      RateLimit: header('`"<policy>";r=<uses left>;t=<seconds until there are more>`.'),
+    };
+  }
   return status === 503 ? { 'Retry-After': header('Seconds.') } : undefined;
 }
 

@@ -26,6 +26,7 @@ const STATUS: Record<ErrorKind, number> = {
   too_large: 413,
   unsupported_media_type: 415,
   invalid: 422,
+  too_many: 429,
   internal: 500,
   unavailable: 503,
 };

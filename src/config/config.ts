@@ -147,6 +147,76 @@ export class Config {
   @IsHttpsUnlessLocalhost(PRODUCTION)
   resetUrl = '';
 
+  /**
+   * `off` lifts the budgets of client addresses, for load tests and the like; outside production only. The locks of accounts
+   * and the cap on mails to one account stay.
+   */
+  @IsIn(['on', 'off'])
+  @IsIn(['on'], PRODUCTION)
+  rateLimits: 'on' | 'off' = 'on';
+
+  /** Logins of one client address (IPv6: its /64), as `number/seconds`. A successful one is given back. */
+  @IsBudget()
+  rateLimitLogin = '60/60';
+
+  /** Wrong passwords of one client address for one account, as `number/seconds`. Beyond, its passwords are not looked at. */
+  @IsBudget()
+  rateLimitLoginPair = '100/86400';
+
+  /** Sign-ups of one client address, as `number/seconds`. */
+  @IsBudget()
+  rateLimitSignup = '20/3600';
+
+  /** Requests of one client address for a reset link, as `number/seconds`. */
+  @IsBudget()
+  rateLimitForgot = '20/3600';
+
+  /** Requests of one client address for another confirmation link, as `number/seconds`. */
+  @IsBudget()
+  rateLimitResend = '20/3600';
+
+  /** Mails of one kind that anybody may have sent to one account, as `number/seconds`. Beyond, the answer is the same and no mail comes. */
+  @IsBudget()
+  rateLimitAccountMail = '3/3600';
+
+  /** Refreshes of one client address, as `number/seconds`. */
+  @IsBudget()
+  rateLimitRefresh = '120/60';
+
+  /** Accounts at which one client address may fail before it is recorded as credential stuffing, as `number/seconds`. Nothing is refused. */
+  @IsBudget()
+  alertAccountsPerAddress = '25/3600';
+
+  /** How long ten wrong passwords lock an account, in seconds, 1 to 86400; in production at least 1800. */
+  @IsInt()
+  @Min(1)
+  @Max(86_400)
+  @Min(1_800, PRODUCTION)
+  lockSeconds = 1_800;
+
+  /**
+   * Range address of a Pwned Passwords service, to which the first five hex digits of a SHA-1 are appended, for instance
+   * `https://api.pwnedpasswords.com/range/`. Empty: new passwords are held against the built-in list alone.
+   */
+  @IsRangeUrl()
+  hibpUrl = '';
+
+  /** Open connections at most, 100 to 1000000. Beyond, the one that has waited longest without a request makes room. */
+  @IsInt()
+  @Min(100)
+  @Max(1_000_000)
+  maxConnections = 10_000;
+
+  /** Address on which `/metrics` listens. */
+  @IsNotEmpty()
+  metricsHost = '127.0.0.1';
+
+  /** TCP port of `/metrics`, 0 to 65535; 0 takes a free one. */
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  metricsPort = 9464;
+
   /** Days between the deletion of an account and the erasure of its data, 0 (at once) to 365. */
   @IsInt()
   @Min(0)
@@ -248,10 +318,12 @@ function IsNoPlaceholder(options: ValidationOptions) {
 }
 
 function IsHttpUrl() {
-  return rule('isHttpUrl', 'must be an http(s) address without query or fragment', (value) => {
-    const url = parseUrl(value);
-    return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#\s]/.test(value) && url.username === '';
-  });
+  return rule('isHttpUrl', 'must be an http(s) address without query or fragment', isHttpUrl);
+}
+
+function isHttpUrl(value: string): boolean {
+  const url = parseUrl(value);
+  return url !== undefined && /^https?:$/.test(url.protocol) && !/[?#\s]/.test(value) && url.username === '';
 }
 
 function IsHttpsUnlessLocalhost(options: ValidationOptions) {
@@ -285,6 +357,27 @@ function IsMailFrom() {
   return rule('isMailFrom', 'must be an address, or a name and an address in angle brackets', (value) =>
     /^(?:[^<>"\p{Cc}]+ <[^\s<>@\p{Cc}]+@[^\s<>@\p{Cc}]+>|[^\s<>@\p{Cc}]+@[^\s<>@\p{Cc}]+)$/u.test(value),
   );
+}
+
+/** A number of uses, 1 to 1000000, in so many seconds, 1 to 2592000. */
+function IsBudget() {
+  return rule('isBudget', 'must be number/seconds, for instance 60/60', (value) => {
+    if (!/^\d{1,7}\/\d{1,7}$/.test(value)) return false;
+    const { points, seconds } = budgetOf(value);
+    return points >= 1 && points <= 1_000_000 && seconds >= 1 && seconds <= 2_592_000;
+  });
+}
+
+/** What a budget's text says. */
+export function budgetOf(text: string): { points: number; seconds: number } {
+  const [points, seconds] = text.split('/').map(Number) as [number, number];
+  return { points, seconds };
+}
+
+function IsRangeUrl() {
+  return rule('isRangeUrl', 'must be an http(s) address without query or fragment', (value) => {
+    return value === '' || isHttpUrl(value);
+  });
 }
 
 function IsTrustProxy() {

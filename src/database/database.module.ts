@@ -1,7 +1,9 @@
-import { Logger, Module } from '@nestjs/common';
+import { Global, Logger, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Config } from '../config/config.js';
 import { connect, createDataSource, isSqlite } from './data-source.js';
+import { Lease } from './lease.entity.js';
+import { Leases } from './leases.js';
 import { migrate } from './migrator.js';
 
 /** On a connection without the time limit of a request's statement: another process may hold the lock. */
@@ -15,6 +17,7 @@ async function migrateApart(config: Config): Promise<string[]> {
 }
 
 /** The connection, made once at start. Entities come from the modules that own them. */
+@Global()
 @Module({
   imports: [
     TypeOrmModule.forRootAsync({
@@ -33,6 +36,9 @@ async function migrateApart(config: Config): Promise<string[]> {
         return dataSource;
       },
     }),
+    TypeOrmModule.forFeature([Lease]),
   ],
+  providers: [Leases],
+  exports: [Leases],
 })
 export class DatabaseModule {}

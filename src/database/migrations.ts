@@ -5,6 +5,7 @@ import { CreateSigningKeys1795305600004 } from '../../migrations/20261122000004-
 import { AccountLife1795305600005 } from '../../migrations/20261122000005-account-life.js';
 import { CreateOutbox1795305600006 } from '../../migrations/20261122000006-create-outbox.js';
 import { CreateAuditEvents1795305600007 } from '../../migrations/20261122000007-create-audit-events.js';
+import { UnderAttack1795305600008 } from '../../migrations/20261122000008-under-attack.js';
 
 /** Every migration, oldest first. The number in a name is its UTC time in milliseconds, as TypeORM wants it. */
 export const migrations = [
@@ -15,4 +16,5 @@ export const migrations = [
   AccountLife1795305600005,
   CreateOutbox1795305600006,
   CreateAuditEvents1795305600007,
+  UnderAttack1795305600008,
 ];

@@ -1,17 +1,24 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
+import { isDeadlock } from './errors.js';
 
 const ATTEMPTS = 8;
 const MAX_PAUSE_MS = 20;
-/** MySQL's error for the victim of a deadlock. A row that stays locked (1205) is not tried again: that took its time already. */
-const ER_LOCK_DEADLOCK = 1213;
 
-const inside = new AsyncLocalStorage<true>();
+/** What is to be done once the transaction has been committed. */
+const inside = new AsyncLocalStorage<(() => void)[]>();
 
 /** Whether the caller runs inside the `work` of `inTransaction`. */
 export function isInTransaction(): boolean {
-  return inside.getStore() === true;
+  return inside.getStore() !== undefined;
+}
+
+/** Does what tells the world of a change: when the transaction that the caller runs in is committed, else at once. */
+export function afterCommit(tell: () => void): void {
+  const store = inside.getStore();
+  if (store) store.push(tell);
+  else tell();
 }
 
 /** Runs `work` in one transaction, again from the start when the database chose it as a deadlock's victim. */
@@ -20,10 +27,13 @@ export async function inTransaction<T>(
   work: (transaction: EntityManager) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
+    const committed: (() => void)[] = [];
     try {
-      return await dataSource.transaction((transaction) => inside.run(true, () => work(transaction)));
+      const result = await dataSource.transaction((transaction) => inside.run(committed, () => work(transaction)));
+      for (const tell of committed) tell();
+      return result;
     } catch (error) {
-      if (attempt >= ATTEMPTS || (error as { errno?: number }).errno !== ER_LOCK_DEADLOCK) throw error;
+      if (attempt >= ATTEMPTS || !isDeadlock(error)) throw error;
       await sleep(Math.random() * MAX_PAUSE_MS);
     }
   }

@@ -28,6 +28,10 @@ export type Message =
   /** `userAgent` is what the client calls itself: anybody's text. */
   | { kind: 'new_sign_in'; at: string; ip: string; userAgent: string | null }
   | { kind: 'account_locked'; until: string }
+  /** After a hundred wrong passwords in a row. */
+  | { kind: 'password_blocked' }
+  /** The password that the person has just logged in with is in lists of breached ones. */
+  | { kind: 'password_breached' }
   | { kind: 'refresh_token_replayed'; at: string }
   | { kind: 'account_deleted' };
 
@@ -159,10 +163,30 @@ const LETTERS: { [K in MessageKind]: (message: Extract<Message, { kind: K }>, fa
   account_locked: ({ until }, { service, now }) =>
     letter('Logging in to your account is locked for a while', [
       `Wrong passwords were entered many times for your account at ${service}, the last one on ${now}. Until ` +
-        `${instant(new Date(until))} nobody can log in, not with the right password either. Open sessions stay open.`,
+        `${instant(new Date(until))} logging in is refused, with the right password too, except perhaps where you have ` +
+        'logged in before. Open sessions stay open.',
       'If it was you: wait until then, or choose "Forgot password" where you log in, and set a new one.',
       'If it was not you, somebody is guessing, and has not guessed it. If you use the password elsewhere too, or it is a ' +
         'short one, set another: choose "Forgot password" where you log in.',
+    ]),
+
+  password_blocked: (_, { service, now }) =>
+    letter('Your password is no longer accepted', [
+      `A hundred wrong passwords in a row were entered for your account at ${service}, the last one on ${now}. From now ` +
+        'on the password is refused, the right one too, except perhaps where you have logged in before.',
+      'To use your account again, choose "Forgot password" where you log in, and set a new password. Open sessions stay ' +
+        'open.',
+      'If it was not you, somebody is guessing, and has not guessed it.',
+    ]),
+
+  password_breached: (_, { service, now }) =>
+    letter('Change your password: it is known to others', [
+      `The password that you logged in to ${service} with on ${now} is in a list of passwords that were stolen elsewhere. ` +
+        'Attackers try such lists. Nothing says that anybody has tried yours.',
+      `Change it soon, here and wherever else you use it. Go to ${service} the way you always do, and choose one that you ` +
+        'use nowhere else.',
+      'This message comes once for a password.',
+      takeBack(service),
     ]),
 
   refresh_token_replayed: ({ at }, { service }) =>

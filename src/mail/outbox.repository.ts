@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
+import type { MessageKind } from './messages.js';
 import { OutboxMessage } from './outbox-message.entity.js';
 
 /** A dead row for an operator's eyes: everything but its content. */
@@ -27,6 +28,11 @@ export class OutboxRepository {
       where: { userId },
       order: { id: 'ASC' },
     });
+  }
+
+  /** How many messages of a kind were stored for a user after `since`. */
+  countOfUser(userId: string, kind: MessageKind, since: Date, transaction: EntityManager): Promise<number> {
+    return transaction.countBy(OutboxMessage, { userId, kind, createdAt: MoreThan(since) });
   }
 
   /** Up to `limit` rows that wait and are due at `now`, those that are due longest first. */

@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
-import type { Message } from './messages.js';
+import type { Message, MessageKind } from './messages.js';
 import type { OutboxMessage } from './outbox-message.entity.js';
 import { OutboxRepository, type DeadMail } from './outbox.repository.js';
 
@@ -52,6 +52,11 @@ export class Outbox {
       lastError: null,
     };
     await this.rows.add(row, transaction);
+  }
+
+  /** How many messages of this kind a user was sent, or will be, that were stored after `since`: a day ago at most. */
+  countSince(userId: string, kind: MessageKind, since: Date, transaction: EntityManager): Promise<number> {
+    return this.rows.countOfUser(userId, kind, since, transaction);
   }
 
   /**

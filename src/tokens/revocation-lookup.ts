@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import DataLoader from 'dataloader';
 import { Unavailable } from '../common/domain-error.js';
+import { withinTime } from '../common/within-time.js';
 import { RevocationRepository } from './revocation.repository.js';
 
 const MAX_BATCH = 500;
@@ -56,17 +57,5 @@ export class RevocationLookup {
       this.inFlight = false;
       this.next();
     }
-  }
-}
-
-async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,17 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import {
-  In,
-  IsNull,
-  LessThan,
-  LessThanOrEqual,
-  Not,
-  QueryFailedError,
-  type EntityManager,
-  type Repository,
-} from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
 import { isSqlite } from '../database/data-source.js';
+import { isDuplicate } from '../database/errors.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
 
@@ -77,6 +69,12 @@ export class UserRepository {
   /** An account that waits for its first proof of the address waits from `since` on, and no longer than one that began then. */
   async waitFrom(id: string, since: Date, transaction: EntityManager): Promise<void> {
     await transaction.update(User, { id, pendingSince: LessThan(since) }, { pendingSince: since });
+  }
+
+  /** Makes everybody else who would hold or change the account wait until the transaction ends. */
+  async hold(id: string, transaction: EntityManager): Promise<void> {
+    if (isSqlite(transaction.connection)) return; // there is one transaction at a time
+    await transaction.findOne(User, { select: { id: true }, where: { id }, lock: { mode: 'pessimistic_write' } });
   }
 
   exists(id: string, transaction: EntityManager): Promise<boolean> {
@@ -274,11 +272,4 @@ async function insertWhereFree(users: NewUser[], transaction: EntityManager): Pr
 
 function withHash(manager: EntityManager) {
   return manager.createQueryBuilder(User, 'user').addSelect('user.passwordHash');
-}
-
-/** Unique constraint: MySQL error 1062, SQLite's extended code. */
-function isDuplicate(error: unknown): boolean {
-  if (!(error instanceof QueryFailedError)) return false;
-  const { errno, code } = error.driverError as { errno?: number; code?: string };
-  return errno === 1062 || code === 'SQLITE_CONSTRAINT_UNIQUE';
 }

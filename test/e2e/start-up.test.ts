@@ -33,7 +33,7 @@ const testWithoutServer = isDatabaseServer() ? nothing : test;
 
 testWithoutServer('the first start needs nothing, and the second finds what the first made', async () => {
   const folder = temporaryFolder();
-  const first = await startServer({ PORT: '0' }, { cwd: folder });
+  const first = await startServer({ PORT: '0', METRICS_PORT: '0' }, { cwd: folder });
   const modeOf = (path: string) => statSync(join(folder, path)).mode & 0o777;
   expect(modeOf('.data')).toBe(0o700);
   expect(modeOf('.data/master.key')).toBe(0o600);
@@ -55,7 +55,7 @@ testWithoutServer('the first start needs nothing, and the second finds what the 
   const before = await first.logIn(account);
   await first.stop();
 
-  const second = await startServer({ PORT: '0' }, { cwd: folder });
+  const second = await startServer({ PORT: '0', METRICS_PORT: '0' }, { cwd: folder });
   await second.logIn(account);
   expect((await second.get('/users/me', { token: before.access_token })).status).toBe(200);
   expect((await second.post('/auth/refresh', { refresh_token: before.refresh_token })).status).toBe(200);
@@ -175,7 +175,14 @@ testWithoutServer('a port that is in use is named', async () => {
 testWithServer('production never migrates: it waits for the operator, and goes on without a restart', async () => {
   const url = await temporaryDatabase();
   const rows = await lookInto(url);
-  const env = { NODE_ENV: 'production', DATABASE_URL: url, BCRYPT_COST: '10', PORT: '0', EMAIL_VERIFICATION: 'none' };
+  const env = {
+    NODE_ENV: 'production',
+    DATABASE_URL: url,
+    BCRYPT_COST: '10',
+    PORT: '0',
+    METRICS_PORT: '0',
+    EMAIL_VERIFICATION: 'none',
+  };
   const server = await startServer({ ...env, MASTER_KEY: randomKey() });
   const account = newAccount();
 

@@ -119,7 +119,15 @@ export class Client {
   delete = <T = any>(path: string, options?: RequestOptions) => this.request<T>('DELETE', path, options);
 
   private remember(value: unknown): void {
-    for (const name of ['password', 'current_password', 'new_password', 'token', 'access_token', 'refresh_token']) {
+    for (const name of [
+      'password',
+      'current_password',
+      'new_password',
+      'token',
+      'access_token',
+      'refresh_token',
+      'device_token',
+    ]) {
       const secret = (value as Record<string, unknown> | null | undefined)?.[name];
       if (typeof secret === 'string' && secret.length >= 15) this.secrets.add(secret);
     }
@@ -260,6 +268,8 @@ export function baseEnvironment(databaseUrl: string): Environment {
     BCRYPT_COST: '4',
     HASH_CONCURRENCY: '1',
     PORT: '0',
+    METRICS_PORT: '0',
+    RATE_LIMITS: 'off',
     LOG_LEVEL: 'debug',
   };
 }

@@ -33,9 +33,9 @@ export class EmailVerificationService {
   ) {}
 
   /** A new link for an address, if an account waits for it. Says nothing about whether one does. */
-  async resend(email: string): Promise<void> {
+  async resend(email: string, client: Client): Promise<void> {
     const emailCanonical = canonicalEmail(email);
-    if (emailCanonical) await this.mailRequests.add({ kind: 'verify_email', emailCanonical });
+    if (emailCanonical) await this.mailRequests.add({ kind: 'verify_email', emailCanonical }, client);
   }
 
   /**

@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiInvalidLink, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../../common/principal.js';
+import { RateLimited } from '../../limits/rate-limit.guard.js';
 import { Accepted, EmailBody, LinkTokenBody, VerifyEmailBody } from '../auth.dto.js';
 import { EmailChangeService } from './email-change.service.js';
 import { EmailVerificationService } from './email-verification.service.js';
@@ -32,6 +33,7 @@ export class EmailController {
     await this.verifications.verify(token, new_password, client);
   }
 
+  @RateLimited('resend')
   @Post('resend')
   @HttpCode(202)
   @ApiOperation({
@@ -40,9 +42,9 @@ export class EmailController {
     description: 'The same answer whether anything is sent or not. The older link is dead.',
   })
   @ApiAcceptedResponse({ type: Accepted, description: 'If an account waits for it, a mail is on its way.' })
-  @ApiProblems(400, 413, 415, 422, 503)
-  async resend(@Body() { email }: EmailBody): Promise<Accepted> {
-    await this.verifications.resend(email);
+  @ApiProblems(400, 413, 415, 422, 429, 503)
+  async resend(@Body() { email }: EmailBody, @CurrentClient() client: Client): Promise<Accepted> {
+    await this.verifications.resend(email, client);
     return {};
   }
 

@@ -1,18 +1,19 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
+import { AuditTrail, type AuditEntry } from '../../audit/audit-trail.js';
 import { BackgroundLoop } from '../../common/background-loop.js';
-import { plusSeconds } from '../../common/clock.js';
+import { Clock, plusSeconds } from '../../common/clock.js';
+import { budgetOf, Config } from '../../config/config.js';
 import { inTransaction } from '../../database/transaction.js';
 import type { Message } from '../../mail/messages.js';
 import { Outbox } from '../../mail/outbox.js';
 import type { CanonicalEmail } from '../../users/email-address.js';
 import { NO_PASSWORD, type User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
-import type { MailRequest } from '../mail-request.entity.js';
+import type { MailRequest, MailRequestKind } from '../mail-request.entity.js';
 import { MailRequestRepository } from '../mail-request.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
-import { LOCK_SECONDS } from '../password-attempts.js';
 
 const INTERVAL_MS = 500;
 const BATCH = 50;
@@ -30,10 +31,13 @@ export class MailRequestWorker {
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly config: Config,
     private readonly requests: MailRequestRepository,
     private readonly users: UserRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly outbox: Outbox,
+    private readonly clock: Clock,
+    private readonly audit: AuditTrail,
   ) {}
 
   /** One round. @returns how many requests it answered, with a mail or without. */
@@ -66,26 +70,70 @@ export class MailRequestWorker {
     const user = await this.users.findByEmailWithHash(request.emailCanonical as CanonicalEmail, transaction);
     // A disabled account: whoever knows its password is told at the login, and nobody else.
     if (!user || user.disabledAt) return;
-    const message = await this.messageFor(request, user, transaction);
-    if (message) await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+    const kind = kindFor(request.kind, user);
+    if (!kind || (await this.isOverCap(kind, request, user, transaction))) return;
+    const message = await this.messageOf(kind, request, user, transaction);
+    await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
   }
 
-  private async messageFor(
-    { kind, createdAt }: MailRequest,
+  /**
+   * Whether the account was sent so many mails of this kind lately that this one is left out. Nobody is told: whoever asked
+   * has had the same answer as ever.
+   */
+  private async isOverCap(
+    kind: AnswerKind,
+    request: MailRequest,
     user: User,
     transaction: EntityManager,
-  ): Promise<Message | undefined> {
-    if (kind === 'reset_password') {
-      return { kind, token: await this.tokens.issue(user, kind, transaction) };
-    }
-    if (kind === 'account_locked') return { kind, until: plusSeconds(createdAt, LOCK_SECONDS).toISOString() };
-    if (!user.emailVerified) {
-      if (kind === 'signup') await this.users.waitFrom(user.id, createdAt, transaction);
-      const token = await this.tokens.issue(user, 'verify_email', transaction);
-      return { kind: 'verify_email', token, asksForPassword: user.passwordHash === NO_PASSWORD };
-    }
-    return kind === 'signup' ? { kind: 'signup_attempted' } : undefined;
+  ): Promise<boolean> {
+    if (!ASKED_BY_ANYBODY.has(kind)) return false;
+    await this.users.hold(user.id, transaction); // else two workers would count the same ones
+    const { points, seconds } = budgetOf(this.config.rateLimitAccountMail);
+    const since = plusSeconds(this.clock.now(), -seconds);
+    if ((await this.outbox.countSince(user.id, kind, since, transaction)) < points) return false;
+    const entry = { outcome: 'failure', reason: 'account_mail', details: { kind } } as const;
+    await this.record({ type: 'excess_rate_limit_exceeded', ...entry }, request, user, transaction);
+    return true;
   }
+
+  private async messageOf(
+    kind: AnswerKind,
+    request: MailRequest,
+    user: User,
+    transaction: EntityManager,
+  ): Promise<Message> {
+    if (kind === 'account_locked') {
+      return { kind, until: plusSeconds(request.createdAt, this.config.lockSeconds).toISOString() };
+    }
+    if (kind === 'password_blocked' || kind === 'signup_attempted') return { kind };
+    if (request.kind === 'signup') await this.users.waitFrom(user.id, request.createdAt, transaction);
+    const token = await this.tokens.issue(user, kind, transaction);
+    await this.record({ type: 'authn_token_created', reason: kind }, request, user, transaction);
+    if (kind === 'reset_password') return { kind, token };
+    return { kind, token, asksForPassword: user.passwordHash === NO_PASSWORD };
+  }
+
+  private record(
+    entry: Pick<AuditEntry, 'type' | 'outcome' | 'reason' | 'details'>,
+    { ip, userAgent, requestId }: MailRequest,
+    { id }: User,
+    transaction: EntityManager,
+  ): Promise<void> {
+    const origin = ip === null ? {} : { client: { ip, userAgent, requestId } };
+    return this.audit.record({ ...entry, actor: { type: 'anonymous' }, subjectId: id, ...origin }, transaction);
+  }
+}
+
+type AnswerKind = 'verify_email' | 'signup_attempted' | 'reset_password' | 'account_locked' | 'password_blocked';
+
+/** What anybody who knows the address can have sent. */
+const ASKED_BY_ANYBODY: ReadonlySet<AnswerKind> = new Set(['verify_email', 'signup_attempted', 'reset_password']);
+
+/** Which mail answers a request about this account; undefined when none does. */
+function kindFor(kind: MailRequestKind, { emailVerified }: User): AnswerKind | undefined {
+  if (kind !== 'signup' && kind !== 'verify_email') return kind;
+  if (!emailVerified) return 'verify_email';
+  return kind === 'signup' ? 'signup_attempted' : undefined;
 }
 
 const keyOf = ({ kind, emailCanonical }: MailRequest) => `${kind} ${emailCanonical}`;

@@ -4,6 +4,7 @@ import { Clock } from '../../common/clock.js';
 import { InvalidFields } from '../../common/domain-error.js';
 import { Outbox } from '../../mail/outbox.js';
 import { NO_PASSWORD, type User } from '../../users/user.entity.js';
+import { DeviceRepository } from '../device.repository.js';
 import { FormerPasswordRepository, FORMER_PASSWORDS } from './former-password.repository.js';
 import { PasswordHasher } from '../password-hasher.js';
 import { PasswordPolicy } from '../password-policy.js';
@@ -16,6 +17,7 @@ export class NewPasswordService {
     private readonly policy: PasswordPolicy,
     private readonly hasher: PasswordHasher,
     private readonly formerPasswords: FormerPasswordRepository,
+    private readonly devices: DeviceRepository,
     private readonly outbox: Outbox,
   ) {}
 
@@ -44,6 +46,7 @@ export class NewPasswordService {
   async replaced(user: User, transaction: EntityManager): Promise<void> {
     if (isStrangers(user)) await this.formerPasswords.deleteAll(user.id, transaction);
     else await this.formerPasswords.add(user.id, user.passwordHash, this.clock.now(), transaction);
+    await this.devices.deleteAll(user.id, transaction); // one of them may have been a stranger's
     await this.outbox.add({ userId: user.id, email: user.email }, { kind: 'password_changed' }, transaction);
   }
 

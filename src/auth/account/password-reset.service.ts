@@ -28,9 +28,9 @@ export class PasswordResetService {
   ) {}
 
   /** A link for an address, if it has an account. Says nothing about whether it has. */
-  async request(email: string): Promise<void> {
+  async request(email: string, client: Client): Promise<void> {
     const emailCanonical = canonicalEmail(email);
-    if (emailCanonical) await this.mailRequests.add({ kind: 'reset_password', emailCanonical });
+    if (emailCanonical) await this.mailRequests.add({ kind: 'reset_password', emailCanonical }, client);
   }
 
   /**

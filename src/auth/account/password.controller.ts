@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiInvalidLink, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../../common/principal.js';
+import { RateLimited } from '../../limits/rate-limit.guard.js';
 import { Accepted, EmailBody, ResetPasswordBody } from '../auth.dto.js';
 import { PasswordResetService } from './password-reset.service.js';
 
@@ -11,6 +12,7 @@ import { PasswordResetService } from './password-reset.service.js';
 export class PasswordController {
   constructor(private readonly resets: PasswordResetService) {}
 
+  @RateLimited('forgot')
   @Post('forgot')
   @HttpCode(202)
   @ApiOperation({
@@ -19,9 +21,9 @@ export class PasswordController {
     description: 'The same answer, in the same time, whether there is an account or not.',
   })
   @ApiAcceptedResponse({ type: Accepted, description: 'If there is an account, a mail is on its way.' })
-  @ApiProblems(400, 413, 415, 422, 503)
-  async forgot(@Body() { email }: EmailBody): Promise<Accepted> {
-    await this.resets.request(email);
+  @ApiProblems(400, 413, 415, 422, 429, 503)
+  async forgot(@Body() { email }: EmailBody, @CurrentClient() client: Client): Promise<Accepted> {
+    await this.resets.request(email, client);
     return {};
   }
 

@@ -1,7 +1,10 @@
 import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
 import type { AuditEventType } from '../../audit/audit-event.entity.js';
 import { InvalidToken } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
+import { inTransaction } from '../../database/transaction.js';
 import type { User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { WrongPassword } from '../auth.errors.js';
@@ -11,6 +14,7 @@ import { PasswordAttempts } from '../password-attempts.js';
 @Injectable()
 export class ReauthenticationService {
   constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
     private readonly users: UserRepository,
     private readonly attempts: PasswordAttempts,
   ) {}
@@ -32,7 +36,7 @@ export class ReauthenticationService {
     const candidate = { identifier: user.emailCanonical, user };
     const attempt = await this.attempts.check(candidate, password);
     if (attempt.matches) {
-      await this.attempts.succeed(user.emailCanonical);
+      await inTransaction(this.dataSource, (transaction) => this.attempts.succeed(candidate, transaction));
       return user;
     }
     await this.attempts.fail(candidate, attempt, { type, actor: { type: 'user', id: userId }, sessionId, client });

@@ -3,6 +3,7 @@ import { ApiAcceptedResponse, ApiCreatedResponse, ApiOperation, ApiTags } from '
 import type { FastifyReply } from 'fastify';
 import { ApiProblem, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../../common/principal.js';
+import { RateLimited } from '../../limits/rate-limit.guard.js';
 import { Config } from '../../config/config.js';
 import { Accepted, SignupAnswer, SignupBody } from '../auth.dto.js';
 import { SignupService } from './signup.service.js';
@@ -16,6 +17,7 @@ export class SignupController {
   ) {}
 
   @Public()
+  @RateLimited('signup')
   @Post('signup')
   @ApiOperation({
     summary: 'Make an account',
@@ -39,7 +41,7 @@ export class SignupController {
       },
     ],
   })
-  @ApiProblems(400, 413, 415, 503)
+  @ApiProblems(400, 413, 415, 429, 503)
   async signUp(
     @Body() { email, password }: SignupBody,
     @CurrentClient() client: Client,

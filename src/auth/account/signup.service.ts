@@ -58,7 +58,7 @@ export class SignupService {
     const { id, emailCanonical, createdAt } = user;
     await inTransaction(this.dataSource, async (transaction) => {
       await this.users.addOrDropUnverified({ ...user, pendingSince: createdAt }, transaction);
-      await this.mailRequests.add({ kind: 'signup', emailCanonical }, transaction);
+      await this.mailRequests.add({ kind: 'signup', emailCanonical }, client, transaction);
       await this.record(user, await this.users.exists(id, transaction), client, transaction);
     });
   }

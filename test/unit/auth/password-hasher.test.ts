@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { PasswordHasher } from '../../../src/auth/password-hasher.js';
 import { MasterKeys } from '../../../src/common/master-keys.js';
 import { Config } from '../../../src/config/config.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
 
 const secret = randomBytes(32);
 const masterKeys = new MasterKeys([secret]);
@@ -13,6 +14,7 @@ const hasherOf = (settings: Partial<Config> = {}, keys = masterKeys) => {
   const hasher = new PasswordHasher(
     Object.assign(new Config(), { bcryptCost: 4, hashConcurrency: 1, ...settings }),
     keys,
+    new Metrics(),
   );
   hashers.push(hasher);
   return hasher;

@@ -59,7 +59,15 @@ const EXPECTED: { [K in MessageKind]: { message: Extract<Message, { kind: K }>; 
   },
   account_locked: {
     message: { kind: 'account_locked', until: '2026-11-22T12:15:00Z' },
-    says: [/Until 2026-11-22 12:15:00 UTC nobody can log in/, /guessing/],
+    says: [/Until 2026-11-22 12:15:00 UTC logging in is refused/, /guessing/],
+  },
+  password_blocked: {
+    message: { kind: 'password_blocked' },
+    says: [/hundred wrong passwords/, /Forgot password/, /guessing/],
+  },
+  password_breached: {
+    message: { kind: 'password_breached' },
+    says: [/stolen elsewhere/, /Change it soon/, /not you/],
   },
   refresh_token_replayed: {
     message: { kind: 'refresh_token_replayed', at },

@@ -1,0 +1,104 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { In, type DataSource, type EntityManager } from 'typeorm';
+import { BackgroundLoop } from '../common/background-loop.js';
+import { Clock, plusSeconds } from '../common/clock.js';
+import { MasterKeys } from '../common/master-keys.js';
+import { Leases } from '../database/leases.js';
+import { isDuplicate } from '../database/errors.js';
+import { inTransaction } from '../database/transaction.js';
+import { Metrics } from '../metrics/metrics.js';
+import { AuditEvent } from './audit-event.entity.js';
+import { isAuthentic } from './event-mac.js';
+import { merkleRoot } from './merkle-tree.js';
+import { leafOf, packIds } from './seal.js';
+import { SealRepository } from './seal.repository.js';
+import { UnsealedEvent } from './unsealed-event.entity.js';
+
+const INTERVAL_MS = 2_000;
+const LEASE = 'audit_sealer';
+const LEASE_SECONDS = 15;
+const BATCH = 500;
+
+/**
+ * Puts the events under seal, a batch every few seconds, on whichever instance has the lease. Nobody waits for it: an event
+ * counts from the moment in which it is committed, and is evident to have been changed from the moment in which it is sealed.
+ */
+@Injectable()
+export class AuditSealer {
+  private readonly loop = new BackgroundLoop('audit_seal', INTERVAL_MS, async (isStopping) => {
+    const now = this.clock.now();
+    if (await this.leases.take(LEASE, now, plusSeconds(now, LEASE_SECONDS))) await this.sealAll(isStopping);
+  });
+  private readonly logger = new Logger(AuditSealer.name);
+
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly clock: Clock,
+    private readonly masterKeys: MasterKeys,
+    private readonly leases: Leases,
+    private readonly seals: SealRepository,
+    private readonly metrics: Metrics,
+  ) {
+    metrics.gauge('audit_unsealed_events', 'Events that no seal covers yet.', () =>
+      dataSource.getRepository(UnsealedEvent).count(),
+    );
+  }
+
+  start(): void {
+    this.loop.start();
+  }
+
+  /** Lets another instance take over at once. */
+  async stop(): Promise<void> {
+    await this.loop.stop();
+    await this.leases.release(LEASE);
+  }
+
+  /** Seals everything that waits. @returns how many events. */
+  async sealAll(isStopping: () => boolean = () => false): Promise<number> {
+    for (let total = 0; ;) {
+      const sealed = await this.sealNext();
+      total += sealed;
+      if (sealed < BATCH || isStopping()) return total;
+    }
+  }
+
+  private async sealNext(): Promise<number> {
+    try {
+      return await inTransaction(this.dataSource, (transaction) => this.sealBatch(transaction));
+    } catch (error) {
+      if (isDuplicate(error)) return 0; // another instance had no lease any more, or not yet, and was quicker
+      throw error;
+    }
+  }
+
+  private async sealBatch(transaction: EntityManager): Promise<number> {
+    const waiting = await transaction.find(UnsealedEvent, { order: { eventId: 'ASC' }, take: BATCH });
+    const ids = waiting.map(({ eventId }) => eventId);
+    if (ids.length === 0) return 0;
+    const found = await transaction.findBy(AuditEvent, { id: In(ids) });
+    const events = new Map(found.map((event) => [event.id, event]));
+    await this.seals.append(
+      {
+        kind: 'events',
+        sealedAt: this.clock.now(),
+        eventCount: ids.length,
+        eventIds: packIds(ids),
+        root: merkleRoot(ids.map((id) => leafOf(id, events.get(id)))).toString('base64url'),
+        purgedThrough: null,
+      },
+      transaction,
+    );
+    await transaction.delete(UnsealedEvent, { eventId: In(ids) });
+    for (const id of ids) this.raiseAlarm(id, events.get(id));
+    return ids.length;
+  }
+
+  /** What was changed before its seal is sealed as it is: the verification finds it, and the operator hears of it now. */
+  private raiseAlarm(id: string, event: AuditEvent | undefined): void {
+    if (event && isAuthentic(event, this.masterKeys)) return;
+    this.metrics.auditTampering.inc();
+    this.logger.error({ event: 'audit_tampered', audit_id: id, reason: event ? 'changed' : 'removed' });
+  }
+}

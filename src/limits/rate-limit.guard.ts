@@ -1,0 +1,52 @@
+import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AuditTrail } from '../audit/audit-trail.js';
+import { TooManyRequests } from '../common/domain-error.js';
+import { clientOf } from '../common/principal.js';
+import { Config } from '../config/config.js';
+import { Metrics } from '../metrics/metrics.js';
+import { clientBlock } from './client-block.js';
+import { RateLimits, type Budget } from './rate-limits.js';
+
+const BUDGET = Symbol('budget');
+
+/** Every request of the route uses one point of the client address's budget. Declared at the top of a route. */
+export const RateLimited = (budget: Budget) => SetMetadata(BUDGET, budget);
+
+/**
+ * Refuses the requests of a client address whose budget is spent, before anything else is done for them. The RateLimit
+ * fields (draft-ietf-httpapi-ratelimit-headers) tell of this budget alone: what is counted for an account is nobody's
+ * business who does not own it.
+ */
+@Injectable()
+export class RateLimitGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly config: Config,
+    private readonly limits: RateLimits,
+    private readonly audit: AuditTrail,
+    private readonly metrics: Metrics,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const budget = this.reflector.get<Budget | undefined>(BUDGET, context.getHandler());
+    if (budget === undefined || this.config.rateLimits === 'off') return true;
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const client = clientOf(request);
+    const address = clientBlock(client.ip);
+    const use = await this.limits.use(budget, address);
+    context
+      .switchToHttp()
+      .getResponse<FastifyReply>()
+      .header('RateLimit-Policy', `"${budget}";q=${use.points};w=${use.windowSeconds}`)
+      .header('RateLimit', `"${budget}";r=${use.remaining};t=${use.resetSeconds}`);
+    if (use.isAllowed) return true;
+    this.metrics.budgetRefusals.inc({ budget });
+    if (use.isFirstRefused) {
+      const entry = { actor: { type: 'anonymous' }, client, reason: budget, details: { address } } as const;
+      await this.audit.record({ type: 'excess_rate_limit_exceeded', outcome: 'failure', ...entry });
+    }
+    throw new TooManyRequests(budget, use.resetSeconds);
+  }
+}

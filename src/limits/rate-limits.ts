@@ -1,0 +1,160 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import {
+  RateLimiterMySQL,
+  RateLimiterRes,
+  RateLimiterSQLite,
+  type RateLimiterStoreAbstract,
+} from 'rate-limiter-flexible';
+import { LessThan, type DataSource } from 'typeorm';
+import { Unavailable } from '../common/domain-error.js';
+import { withinTime } from '../common/within-time.js';
+import { budgetOf, Config } from '../config/config.js';
+import { isSqlite } from '../database/data-source.js';
+import { deleteBatch } from '../database/delete-batch.js';
+import { isDeadlock } from '../database/errors.js';
+import { inTransaction } from '../database/transaction.js';
+import { RateLimit } from './rate-limit.entity.js';
+
+/** Each budget with the field of the configuration that says how large it is. */
+const BUDGETS = {
+  login: 'rateLimitLogin',
+  login_pair: 'rateLimitLoginPair',
+  login_accounts: 'alertAccountsPerAddress',
+  signup: 'rateLimitSignup',
+  forgot: 'rateLimitForgot',
+  resend: 'rateLimitResend',
+  account_mail: 'rateLimitAccountMail',
+  refresh: 'rateLimitRefresh',
+} as const satisfies Record<string, keyof Config>;
+
+export type Budget = keyof typeof BUDGETS;
+
+/** What came of a use. */
+export interface Use {
+  isAllowed: boolean;
+  /** The first of its window that was refused: to be told of once. */
+  isFirstRefused: boolean;
+  /** The first of its window. */
+  isFirst: boolean;
+  /** Uses in a window, and the window's seconds. */
+  points: number;
+  windowSeconds: number;
+  /** Uses left in this window, and seconds until the next. */
+  remaining: number;
+  resetSeconds: number;
+}
+
+const ATTEMPTS = 5;
+/** The library sets no limit of its own. */
+const TIMEOUT_MS = 5_000;
+const RETRY_AFTER_SECONDS = 2;
+
+/**
+ * Budgets in the database, shared by all instances: so many uses in a window that begins with the first. The counting is
+ * rate-limiter-flexible's, one atomic upsert; a key that is far beyond its budget is refused without asking the database
+ * until its window ends.
+ */
+@Injectable()
+export class RateLimits {
+  private readonly limiters: Record<Budget, RateLimiterStoreAbstract>;
+  private readonly usesSqlite: boolean;
+
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    config: Config,
+  ) {
+    this.usesSqlite = isSqlite(dataSource);
+    const names = Object.keys(BUDGETS) as Budget[];
+    const limiters = names.map((name) => [name, this.limiterOf(name, budgetOf(config[BUDGETS[name]]))] as const);
+    this.limiters = Object.fromEntries(limiters) as Record<Budget, RateLimiterStoreAbstract>;
+  }
+
+  /** Uses one point of a budget. @param whose at most 150 characters. */
+  async use(budget: Budget, whose: string): Promise<Use> {
+    const limiter = this.limiters[budget];
+    const { isAllowed, result } = await this.settled(async () => {
+      try {
+        return { isAllowed: true, result: await limiter.consume(whose) };
+      } catch (refusal) {
+        if (!(refusal instanceof RateLimiterRes)) throw refusal;
+        return { isAllowed: false, result: refusal };
+      }
+    });
+    return {
+      isAllowed,
+      isFirst: result.consumedPoints === 1,
+      isFirstRefused: result.consumedPoints === limiter.points + 1,
+      points: limiter.points,
+      windowSeconds: limiter.duration,
+      remaining: isAllowed ? result.remainingPoints : 0,
+      resetSeconds: Math.max(1, Math.ceil(result.msBeforeNext / 1000)),
+    };
+  }
+
+  /** Whether nothing is left of a budget. Uses nothing. */
+  async isSpent(budget: Budget, whose: string): Promise<boolean> {
+    const limiter = this.limiters[budget];
+    const result = await this.settled(() => limiter.get(whose));
+    return result !== null && result.consumedPoints >= limiter.points;
+  }
+
+  /** Gives one point back: what it was used for turned out to be harmless. */
+  async giveBack(budget: Budget, whose: string): Promise<void> {
+    await this.settled(() => this.limiters[budget].reward(whose));
+  }
+
+  /** The largest number of points that one key has used of a budget in a window that is still open; 0 when there is none. */
+  async highest(budget: Budget): Promise<number> {
+    const row = await this.dataSource
+      .getRepository(RateLimit)
+      .createQueryBuilder('row')
+      .select('MAX(row.points)', 'points')
+      .where('row.key >= :from AND row.key < :to', { from: `${budget}:`, to: `${budget};` })
+      .andWhere('row.expire > :now', { now: Date.now() })
+      .getRawOne<{ points: number | null }>();
+    return Number(row?.points ?? 0);
+  }
+
+  /** Deletes up to `limit` rows whose window has ended. @returns how many. */
+  purge(limit: number): Promise<number> {
+    return deleteBatch(this.dataSource.getRepository(RateLimit), 'key', { expire: LessThan(Date.now()) }, limit);
+  }
+
+  private limiterOf(budget: Budget, { points, seconds }: { points: number; seconds: number }) {
+    const settings = {
+      keyPrefix: budget,
+      points,
+      duration: seconds,
+      // Twice, not once: uses that are given back must be able to bring a key below its budget again.
+      inMemoryBlockOnConsumed: 2 * points,
+      tableName: 'rate_limits',
+      tableCreated: true,
+      clearExpiredByTimeout: false, // ours goes in batches
+    };
+    if (this.usesSqlite) {
+      const { databaseConnection } = this.dataSource.driver as unknown as { databaseConnection: unknown };
+      return new RateLimiterSQLite({ ...settings, storeClient: databaseConnection, storeType: 'better-sqlite3' });
+    }
+    const { pool, database } = this.dataSource.driver as unknown as { pool: unknown; database: string };
+    return new RateLimiterMySQL({ ...settings, storeClient: pool, storeType: 'pool', dbName: database });
+  }
+
+  /**
+   * On SQLite the library works on the one connection that everybody shares, so it has to wait for its turn: what it does
+   * becomes a savepoint of a transaction of ours.
+   *
+   * @throws Unavailable when the database does not answer: a budget that cannot be looked up is not taken for granted.
+   */
+  private async settled<T>(work: () => Promise<T>): Promise<T> {
+    if (this.usesSqlite) return inTransaction(this.dataSource, work);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await withinTime(work(), TIMEOUT_MS);
+      } catch (error) {
+        if (attempt < ATTEMPTS && isDeadlock(error)) continue;
+        throw new Unavailable('rate_limits', RETRY_AFTER_SECONDS, error);
+      }
+    }
+  }
+}
