@@ -34,7 +34,7 @@ async function start() {
   class BenchModule {}
   Module({ imports: [AppModule.with(config)], controllers: [ProbeController, OpenController] })(BenchModule);
   const adapter = new FastifyAdapter(httpServerOptions(config, logger));
-  addHttpRules(adapter.getInstance());
+  addHttpRules(adapter.getInstance(), config);
   return NestFactory.create(BenchModule, adapter, { logger: false, bodyParser: false });
 }
 

@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { addColumn, createIndex, dialectOf } from '../src/database/ddl.js';
+import { addColumn, createIndex, dialectOf, dropIndex } from '../src/database/ddl.js';
 
 export class UnderAttack1795305600008 implements MigrationInterface {
   name = 'UnderAttack1795305600008';
@@ -26,6 +26,8 @@ export class UnderAttack1795305600008 implements MigrationInterface {
     )${tableOptions}`);
     await createIndex(runner, 'ix_devices_user', 'devices (user_id, last_used_at)');
     await createIndex(runner, 'ix_devices_last_used', 'devices (last_used_at)');
+
+    await createIndex(runner, 'ix_sessions_ended_expires', 'sessions (ended_at, expires_at)');
 
     await addColumn(runner, 'users', 'breach_told_version INT NULL');
     await addColumn(runner, 'mail_requests', 'ip VARCHAR(45) NULL');
@@ -70,6 +72,7 @@ export class UnderAttack1795305600008 implements MigrationInterface {
       await runner.query(`ALTER TABLE mail_requests DROP COLUMN ${column}`);
     }
     await runner.query('ALTER TABLE users DROP COLUMN breach_told_version');
+    await dropIndex(runner, 'ix_sessions_ended_expires', 'sessions');
     await runner.query('DROP TABLE devices');
     await runner.query('DROP TABLE rate_limits');
   }

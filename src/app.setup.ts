@@ -7,17 +7,19 @@ import { AppModule } from './app.module.js';
 import { NestLogger } from './common/logger.js';
 import { completeDocument } from './common/openapi.js';
 import type { Config } from './config/config.js';
-import { addHttpRules, httpServerOptions } from './http.setup.js';
+import { addHttpMetrics, addHttpRules, httpServerOptions } from './http.setup.js';
+import { Metrics } from './metrics/metrics.js';
 
 /** The application as the server runs it and the tests test it, not listening yet. */
 export async function createApp(config: Config, logger: Logger): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter(httpServerOptions(config, logger) as object);
-  addHttpRules(adapter.getInstance());
+  addHttpRules(adapter.getInstance(), config);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config), adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,
     abortOnError: false,
   });
+  addHttpMetrics(adapter.getInstance(), app.get(Metrics));
   if (config.docs === 'on') {
     // The page may be open under another name of this host than PUBLIC_URL, and its policy lets it call only its own.
     const description = () => ({ ...describeApi(app, config), servers: [] });

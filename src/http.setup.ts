@@ -1,6 +1,6 @@
 import { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { validate as isUuid } from 'uuid';
 import {
@@ -15,6 +15,7 @@ import { parseJsonObject } from './common/json-body.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
+import type { Metrics } from './metrics/metrics.js';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
 const HEADER_LIMIT_BYTES = 16 * 1024;
@@ -70,9 +71,9 @@ export function httpServerOptions(config: Config, logger: Logger) {
 }
 
 /** What holds for every request, before and around Nest. Call it before the routes are registered. */
-export function addHttpRules(fastify: FastifyInstance): void {
+export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<Config, 'maxConnections'>): void {
   const routes: { matches: RegExp; method: string }[] = [];
-  const connections = trackConnections(fastify.server);
+  const connections = trackConnections(fastify.server, maxConnections);
   // An expectation we do not know is no reason for an answer that is not ours (RFC 9110, section 10.1.1, allows to ignore it).
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
   let isClosing = false;
@@ -133,6 +134,25 @@ export function addHttpRules(fastify: FastifyInstance): void {
     } catch (error) {
       done(error as Error);
     }
+  });
+}
+
+/** Counts every answer by its route pattern: a path of the client's would be a label without end. */
+export function addHttpMetrics(fastify: FastifyInstance, metrics: Metrics): void {
+  metrics.gauge('http_connections', 'Open connections.', () => openConnections(fastify.server));
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
+    metrics.requestSeconds.observe(
+      { method: request.is404 ? 'any' : request.method, route, status: String(reply.statusCode) },
+      reply.elapsedTime / 1000,
+    );
+    done();
+  });
+}
+
+function openConnections(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
   });
 }
 

@@ -6,6 +6,7 @@ import { AccountAdministrationService } from './account/account-administration.s
 import { AccountDeletionService } from './account/account-deletion.service.js';
 import { AccountExportService } from './account/account-export.service.js';
 import { AccountController } from './account/account.controller.js';
+import { ActivityController } from './account/activity.controller.js';
 import { EmailChangeService } from './account/email-change.service.js';
 import { EmailVerificationService } from './account/email-verification.service.js';
 import { EmailController } from './account/email.controller.js';
@@ -55,6 +56,7 @@ import { UserImportService } from './account/user-import.service.js';
   ],
   controllers: [
     AccountController,
+    ActivityController,
     EmailController,
     LoginController,
     LogoutController,

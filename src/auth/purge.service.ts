@@ -10,6 +10,7 @@ import { DeviceRepository } from './device.repository.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
 import { OneTimeTokenRepository } from './account/one-time-token.repository.js';
 import { SessionRepository } from './session.repository.js';
+import { SessionService } from './session.service.js';
 
 const INTERVAL_MS = 60_000;
 const BATCH = 500;
@@ -25,6 +26,7 @@ const DEVICE_SECONDS = 90 * DAY_SECONDS;
 /** What went in one round, by table. */
 export type Purged = Record<
   | 'revocations'
+  | 'expired_sessions'
   | 'sessions'
   | 'links'
   | 'pending_accounts'
@@ -50,6 +52,7 @@ export class PurgeService {
 
   constructor(
     private readonly clock: Clock,
+    private readonly sessionService: SessionService,
     private readonly sessions: SessionRepository,
     private readonly revocations: RevocationRepository,
     private readonly tokens: OneTimeTokenRepository,
@@ -71,6 +74,7 @@ export class PurgeService {
     const all = (batch: () => Promise<number>) => untilDone(batch, isStopping);
     return {
       revocations: await all(() => this.revocations.purge(ago(REVOCATION_MARGIN_SECONDS), BATCH)),
+      expired_sessions: await all(() => this.sessionService.endExpired(BATCH)),
       sessions: await all(() => this.sessions.purge(ago(DAY_SECONDS), BATCH)),
       links: await all(() => this.tokens.purge(ago(DAY_SECONDS), BATCH)),
       pending_accounts: await all(() => this.users.purgePending(ago(PENDING_ACCOUNT_SECONDS), BATCH)),

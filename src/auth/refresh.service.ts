@@ -33,14 +33,12 @@ export class RefreshService {
     const { session, generation } = await this.authenticate(token);
     const now = this.clock.now();
     const problem = sessionProblem(session, now);
-    if (problem) throw new InvalidRefreshToken(problem);
-
-    if (generation === session.generation) {
-      const rotation = this.sessions.extend(session.absoluteExpiresAt, now);
-      if (await this.rows.rotate(session.id, generation, now, rotation)) {
-        return this.sessions.tokensOf({ ...session, ...rotation, generation: generation + 1 }, now);
-      }
+    if (problem) {
+      await this.sessions.noteUseAfterEnd(session, problem, client);
+      throw new InvalidRefreshToken(problem);
     }
+    const renewed = generation === session.generation ? await this.sessions.renew(session, now, client) : undefined;
+    if (renewed) return this.sessions.tokensOf(renewed, now);
     return this.repeat(session.id, generation, arrivedAt, client);
   }
 

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Why a session ended before its time. */
+/** Why a session ended. `expired`: nobody used it, or its absolute end had come. */
 export type EndReason =
   | 'logout'
   | 'logout_all'
@@ -12,7 +12,8 @@ export type EndReason =
   | 'email_verified'
   | 'account_disabled'
   | 'account_deleted'
-  | 'ended_by_operator';
+  | 'ended_by_operator'
+  | 'expired';
 
 const toNumber = { to: (value: number) => value, from: (value: string | number) => Number(value) };
 

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, IsNull, LessThan, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, type EntityManager, type Repository } from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
 import { deleteBatch } from '../database/delete-batch.js';
 import type { Client } from '../common/principal.js';
 import { Session, type EndReason } from './session.entity.js';
@@ -53,8 +54,15 @@ export class SessionRepository {
    *
    * @returns whether this caller did.
    */
-  async rotate(id: string, generation: number, now: Date, rotation: Rotation): Promise<boolean> {
-    const { affected } = await this.rows.update(
+  async rotate(
+    id: string,
+    generation: number,
+    now: Date,
+    rotation: Rotation,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    const { affected } = await transaction.update(
+      Session,
       { id, generation, endedAt: IsNull(), expiresAt: MoreThan(now) },
       { ...rotation, generation: generation + 1 },
     );
@@ -75,6 +83,19 @@ export class SessionRepository {
       { endedAt: at, endReason: reason },
     );
     return affected === 0 ? [] : transaction.findBy(Session, { id: In(ids) });
+  }
+
+  /** Ends up to `limit` sessions whose time was up at `now` and that nobody has ended. @returns those that this call did. */
+  async endExpired(now: Date, limit: number, transaction: EntityManager): Promise<Session[]> {
+    const expired = await transaction.find(Session, {
+      where: { endedAt: IsNull(), expiresAt: LessThanOrEqual(now) },
+      take: limit,
+      // Several instances may look at once: each row is one's. On SQLite there is one transaction at a time.
+      ...(!isSqlite(transaction.connection) && { lock: { mode: 'pessimistic_write' } }),
+    });
+    const ids = expired.map(({ id }) => id);
+    if (ids.length > 0) await transaction.update(Session, { id: In(ids) }, { endedAt: now, endReason: 'expired' });
+    return expired;
   }
 
   /**

@@ -126,6 +126,40 @@ export class SessionService {
     });
   }
 
+  /**
+   * Moves a live session to its next generation. Of any number of callers with the same one, one wins.
+   *
+   * @returns the session as it is then; undefined for the others.
+   */
+  renew(session: Session, now: Date, client: Client): Promise<Session | undefined> {
+    const { id, userId, generation } = session;
+    const rotation = this.extend(session.absoluteExpiresAt, now);
+    return inTransaction(this.dataSource, async (transaction) => {
+      if (!(await this.sessions.rotate(id, generation, now, rotation, transaction))) return undefined;
+      await this.audit.record({ type: 'session_renewed', ...ownAction(userId, client, id) }, transaction);
+      return { ...session, ...rotation, generation: generation + 1 };
+    });
+  }
+
+  /** Ends up to `limit` sessions whose time is up, for the record: their tokens are dead already. @returns how many. */
+  endExpired(limit: number): Promise<number> {
+    const reason = 'expired';
+    return inTransaction(this.dataSource, async (transaction) => {
+      const ended = await this.sessions.endExpired(this.clock.now(), limit, transaction);
+      const entry = { type: 'session_expired', actor: { type: 'system' } } as const;
+      const entries = ended.map(({ id, userId }) => ({ ...entry, subjectId: userId, sessionId: id }));
+      await this.audit.recordAll(entries, transaction);
+      afterCommit(() => this.metrics.sessionsEnded.inc({ reason }, ended.length));
+      return ended.length;
+    });
+  }
+
+  /** A refresh token was used after the end of its session. Anybody's doing; its owner may want to know. */
+  async noteUseAfterEnd({ id, userId }: Session, problem: 'ended' | 'expired', client: Client): Promise<void> {
+    const entry = { actor: { type: 'anonymous' }, subjectId: userId, sessionId: id, client, reason: problem } as const;
+    await this.audit.record({ type: 'session_use_after_expire', outcome: 'failure', ...entry });
+  }
+
   /** A refresh token was used again: somebody else has it. Ends the session and tells its owner. */
   async endReplayed({ id, userId }: Session, client: Client): Promise<void> {
     const user = await this.users.findById(userId);
@@ -147,7 +181,12 @@ export class SessionService {
    */
   async endOwn(id: string, { userId }: Principal, client: Client): Promise<void> {
     const session = await this.sessions.findById(id);
-    if (session?.userId !== userId) throw new NotFound(session ? 'session_of_another_user' : 'no_such_session');
+    if (!session) throw new NotFound('no_such_session');
+    if (session.userId !== userId) {
+      const entry = { actor: { type: 'user', id: userId }, client, reason: 'session_of_another_user' } as const;
+      await this.audit.record({ type: 'authz_fail', outcome: 'failure', ...entry });
+      throw new NotFound('session_of_another_user');
+    }
     await this.end(id, 'ended_by_user', client);
   }
 

@@ -5,6 +5,7 @@ import { connect, createDataSource, isSqlite } from './data-source.js';
 import { Lease } from './lease.entity.js';
 import { Leases } from './leases.js';
 import { migrate } from './migrator.js';
+import { PoolMetrics } from './pool-metrics.js';
 
 /** On a connection without the time limit of a request's statement: another process may hold the lock. */
 async function migrateApart(config: Config): Promise<string[]> {
@@ -38,7 +39,7 @@ async function migrateApart(config: Config): Promise<string[]> {
     }),
     TypeOrmModule.forFeature([Lease]),
   ],
-  providers: [Leases],
+  providers: [Leases, PoolMetrics],
   exports: [Leases],
 })
 export class DatabaseModule {}

@@ -95,6 +95,25 @@ export class OutboxRepository {
     return affected === 1;
   }
 
+  countWaiting(): Promise<number> {
+    return this.rows.countBy(PENDING);
+  }
+
+  countDead(): Promise<number> {
+    return this.rows.countBy({ deadAt: Not(IsNull()) });
+  }
+
+  /** When the message was stored that has waited longest; undefined when none waits. */
+  async findOldestWaiting(): Promise<Date | undefined> {
+    const [oldest] = await this.rows.find({
+      select: { id: true, createdAt: true },
+      where: PENDING,
+      order: { createdAt: 'ASC' },
+      take: 1,
+    });
+    return oldest?.createdAt;
+  }
+
   /** Deletes every row of a user, sent or not. */
   async deleteOfUser(userId: string, transaction: EntityManager): Promise<void> {
     await transaction.delete(OutboxMessage, { userId });

@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
+import { Metrics } from '../metrics/metrics.js';
 import type { Message, MessageKind } from './messages.js';
 import type { OutboxMessage } from './outbox-message.entity.js';
 import { OutboxRepository, type DeadMail } from './outbox.repository.js';
@@ -30,7 +31,15 @@ export class Outbox {
     private readonly rows: OutboxRepository,
     private readonly masterKeys: MasterKeys,
     private readonly clock: Clock,
-  ) {}
+    metrics: Metrics,
+  ) {
+    metrics.gauge('outbox_waiting', 'Mails that wait to be sent.', () => rows.countWaiting());
+    metrics.gauge('outbox_dead', 'Mails that were given up.', () => rows.countDead());
+    metrics.gauge('outbox_oldest_seconds', 'For how long the oldest waiting mail has waited.', async () => {
+      const oldest = await rows.findOldestWaiting();
+      return oldest ? Math.max(0, clock.now().getTime() - oldest.getTime()) / 1000 : 0;
+    });
+  }
 
   /** Stores a message. It is tried for 24 hours from now. */
   async add({ userId, email }: Recipient, message: Message, transaction: EntityManager): Promise<void> {

@@ -107,7 +107,7 @@ export class Metrics {
   }
 
   private add<T extends Counter<string> | Gauge | Histogram<string>>(metric: T): T {
-    this.registry.registerMetric(metric as never);
+    this.registry.registerMetric(metric);
     return metric;
   }
 }

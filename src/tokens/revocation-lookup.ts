@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import DataLoader from 'dataloader';
 import { Unavailable } from '../common/domain-error.js';
 import { withinTime } from '../common/within-time.js';
+import { Metrics } from '../metrics/metrics.js';
 import { RevocationRepository } from './revocation.repository.js';
 
 const MAX_BATCH = 500;
@@ -19,7 +20,10 @@ export class RevocationLookup {
   private readonly waiting: (() => void)[] = [];
   private inFlight = false;
 
-  constructor(private readonly revocations: RevocationRepository) {
+  constructor(
+    private readonly revocations: RevocationRepository,
+    private readonly metrics: Metrics,
+  ) {
     this.loader = new DataLoader((sessionIds) => this.ask(sessionIds), {
       cache: false,
       maxBatchSize: MAX_BATCH,
@@ -48,10 +52,13 @@ export class RevocationLookup {
   }
 
   private async ask(sessionIds: readonly string[]): Promise<boolean[]> {
+    this.metrics.revocationBatch.observe(sessionIds.length);
     try {
       const revoked = await withinTime(this.revocations.findRevoked('sid', sessionIds), LOOKUP_TIMEOUT_MS);
+      this.metrics.revocationLookups.inc({ result: 'answered' }, sessionIds.length);
       return sessionIds.map((id) => revoked.has(id));
     } catch (error) {
+      this.metrics.revocationLookups.inc({ result: 'failed' }, sessionIds.length);
       throw new Unavailable('revocation_lookup', RETRY_AFTER_SECONDS, error);
     } finally {
       this.inFlight = false;

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
+import { Metrics } from '../../src/metrics/metrics.js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/common/clock.js';
 import { createLogger, NestLogger } from '../../src/common/logger.js';
@@ -71,7 +72,7 @@ afterEach(async () => {
 function instance({ env = {}, limits = {}, masterKeys = new MasterKeys([masterKey]) }: Setting = {}) {
   const config = loadConfig({ ...baseEnvironment(database.url), DATA_DIR: dataDir, SMTP_URL: smtp.url, ...env });
   const rows = new OutboxRepository(dataSource.getRepository(OutboxMessage));
-  const outbox = new Outbox(rows, masterKeys, clock);
+  const outbox = new Outbox(rows, masterKeys, clock, new Metrics());
   const all = { ...LIMITS, ...limits };
   return { rows, outbox, worker: new OutboxWorker(rows, masterKeys, transportOf(config), config, clock, all) };
 }

@@ -16,7 +16,7 @@ const ALLOWED: Record<string, string[]> = {
   audit: ['metrics', 'database', 'common', 'config'],
   metrics: ['common', 'config'],
   pages: ['common', 'config'],
-  database: ['common', 'config'],
+  database: ['metrics', 'common', 'config'],
   common: [],
   config: [],
 };

@@ -10,6 +10,8 @@ import type { User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import type { OneTimeToken } from './one-time-token.entity.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import type { Device } from '../device.entity.js';
+import { DeviceRepository } from '../device.repository.js';
 import type { Session } from '../session.entity.js';
 import { SessionRepository } from '../session.repository.js';
 
@@ -20,6 +22,9 @@ export class AccountExport {
 
   @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'The logins that are still held.' })
   sessions!: Record<string, unknown>[];
+
+  @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'Devices that have logged in.' })
+  devices!: Record<string, unknown>[];
 
   @ApiProperty({ type: 'array', items: { type: 'object' }, description: 'Links that were mailed and not used.' })
   pending_links!: Record<string, unknown>[];
@@ -37,6 +42,7 @@ export class AccountExportService {
   constructor(
     private readonly users: UserRepository,
     private readonly sessions: SessionRepository,
+    private readonly devices: DeviceRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly outbox: Outbox,
     private readonly audit: AuditTrail,
@@ -51,6 +57,7 @@ export class AccountExportService {
     return {
       account: accountView(user),
       sessions: (await this.sessions.findAll(userId)).map(sessionView),
+      devices: (await this.devices.findAll(userId)).map(deviceView),
       pending_links: (await this.tokens.pendingOf(user)).map(linkView),
       mails: (await this.outbox.of(userId)).map(mailView),
       audit_events: (await this.audit.about(userId)).map(eventView),
@@ -86,6 +93,10 @@ export function sessionView(session: Session): Record<string, unknown> {
   };
 }
 
+function deviceView({ id, createdAt, lastUsedAt }: Device): Record<string, unknown> {
+  return { id, created_at: createdAt, last_used_at: lastUsedAt };
+}
+
 function linkView({ purpose, newEmail, createdAt, expiresAt }: OneTimeToken): Record<string, unknown> {
   return { purpose, new_email: newEmail, created_at: createdAt, expires_at: expiresAt };
 }
@@ -94,7 +105,8 @@ function mailView({ kind, recipient, createdAt, sentAt }: OutboxMessage): Record
   return { kind, recipient, created_at: createdAt, sent_at: sentAt };
 }
 
-function eventView(event: AuditEvent): Record<string, unknown> {
+/** What an account's owner may see of an event. */
+export function eventView(event: AuditEvent): Record<string, unknown> {
   return {
     id: event.id,
     at: event.at,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Metrics } from '../../../src/metrics/metrics.js';
 import { RevocationLookup } from '../../../src/tokens/revocation-lookup.js';
 import type { RevocationRepository } from '../../../src/tokens/revocation.repository.js';
 
@@ -11,7 +12,7 @@ function controlled() {
         queries.push({ values: [...values], answer: (revoked) => resolve(new Set(revoked)), fail: reject });
       }),
   };
-  return { queries, lookup: new RevocationLookup(repository as unknown as RevocationRepository) };
+  return { queries, lookup: new RevocationLookup(repository as unknown as RevocationRepository, new Metrics()) };
 }
 
 const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
