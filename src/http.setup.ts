@@ -22,6 +22,8 @@ const HEADER_LIMIT_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 5_000;
+/** How long a client may take to read the answer to what was no request. */
+const FAREWELL_MS = 1_000;
 /** How often Node looks whether a time-out has passed; its own 30 s would make 10 s into 40. */
 const TIMEOUT_CHECK_MS = 1_000;
 
@@ -223,4 +225,6 @@ function refuseUnreadable(this: FastifyInstance, error: Error & { code?: string 
       body,
     ].join('\r\n'),
   );
+  // Whoever does not close its side would keep the connection for ever.
+  setTimeout(() => socket.destroy(), FAREWELL_MS).unref();
 }

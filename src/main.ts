@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     process.on(signal, () => {
       if (isStopping) process.exit(1); // asked twice
       isStopping = true;
-      logger.info({ event: 'sys_shutdown', signal });
+      logger.info({ event: 'stopping', signal });
       setTimeout(() => process.exit(1), DRAIN_TIMEOUT_MS).unref();
       void Promise.resolve(app?.close()).finally(() => process.exit(0));
     });
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   app = await createApp(config, logger);
   await app.listen({ host: config.host, port: config.port });
   const address = (await app.getUrl()).replace('[::1]', 'localhost');
-  logger.info({ event: 'sys_startup', address });
+  logger.info({ event: 'listening', address });
   logger.info({
     event: 'email_verification',
     setting: config.emailVerification,

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PasswordAttempts, UNKNOWN_COUNTERS } from '../../src/auth/password-attempts.js';
+import { metric } from '../support/metrics.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
 
 const LOCK = 1_800;
@@ -64,6 +66,13 @@ test('a hundred in a row without a success are the end of the password, until th
     gatehouse.passSeconds(LOCK + 1);
   }
   expect((await logIn(account)).status).toBe(401);
+  expect(await gatehouse.mail(account.email, /no longer accepted/)).toBeTruthy();
+  const types = await gatehouse.sql('SELECT type FROM audit_events WHERE subject_id = ? AND actor_type = ?', [
+    account.id,
+    'system',
+  ]);
+  expect(types.filter(({ type }) => type === 'authn_login_lock')).toHaveLength(9);
+  expect(types.filter(({ type }) => type === 'authn_login_fail_max')).toHaveLength(1);
   await gatehouse.post('/auth/password/forgot', { email: account.email });
   const token = await gatehouse.mailedToken(account.email, /^Reset/);
   const { password } = newAccount();
@@ -75,6 +84,7 @@ test('a hundred in a row without a success are the end of the password, until th
 describe('in parallel', () => {
   test('200 guesses are at most ten looks at the password; then the account is locked', async () => {
     const account = await gatehouse.signUp();
+    const before = await metric(gatehouse, 'gatehouse_password_hashes_total{purpose="check"}');
     const answers = await Promise.all(Array.from({ length: 200 }, () => guess(account)));
     // 503 where the queue of hashes is full: nothing was looked at then.
     expect(answers.every(({ status }) => status === 401 || status === 503)).toBe(true);
@@ -84,6 +94,7 @@ describe('in parallel', () => {
       [account.id],
     );
     expect(looks).toHaveLength(10);
+    expect(await metric(gatehouse, 'gatehouse_password_hashes_total{purpose="check"}')).toBe(before + 10);
     expect((await logIn(account)).status).toBe(401);
   });
 
@@ -113,6 +124,16 @@ test('an unknown address is counted alike, under a digest', async () => {
   const added = (await gatehouse.sql('SELECT * FROM login_failures')).filter(({ account }) => !known.has(account));
   expect(added).toMatchObject([{ failures: 10, consecutive: 10 }]);
   expect(JSON.stringify(added)).not.toContain(nobody.email);
+});
+
+test('one password tried at thousands of addresses that have no account leaves a bounded number of rows', async () => {
+  const attempts = gatehouse.app.get(PasswordAttempts);
+  const counters = Array.from({ length: 10_000 }, () =>
+    attempts.counterOf({ identifier: newAccount().email, user: null }),
+  );
+  expect(new Set(counters).size).toBeLessThanOrEqual(UNKNOWN_COUNTERS);
+  // And not so few that they would wait for each other.
+  expect(new Set(counters).size).toBeGreaterThan(3_000);
 });
 
 test('checks that died with their process count as failures, and block nobody', async () => {

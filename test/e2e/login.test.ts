@@ -17,6 +17,7 @@ test('answers with a pair of tokens, not to be stored', async () => {
   expect(status).toBe(200);
   expect(Object.keys(body).sort()).toEqual([
     'access_token',
+    'device_token',
     'expires_in',
     'refresh_expires_in',
     'refresh_token',

@@ -19,6 +19,7 @@ const ROUTES: Record<string, 'public' | 'bearer'> = {
   'GET /users/me': 'bearer',
   'PUT /users/me/password': 'bearer',
   'POST /users/me/email': 'bearer',
+  'GET /users/me/activity': 'bearer',
   'GET /users/me/export': 'bearer',
   'POST /users/me/deletion': 'bearer',
   'GET /.well-known/jwks.json': 'public',

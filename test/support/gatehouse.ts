@@ -75,6 +75,8 @@ export interface Tokens {
   expires_in: number;
   refresh_token: string;
   refresh_expires_in: number;
+  /** Of a login only. */
+  device_token?: string;
 }
 
 /** HTTP against a started server. Remembers every secret that went over it and every error that came back. */
@@ -134,9 +136,9 @@ export class Client {
   }
 
   /** A new person with an account. The password is nobody else's, so that it can be found where it must not be. */
-  async signUp(account: Partial<Account> = {}): Promise<Account & { id: string }> {
+  async signUp(account: Partial<Account> = {}, options?: RequestOptions): Promise<Account & { id: string }> {
     const full = newAccount(account);
-    const { status, body, text } = await this.post('/auth/signup', full);
+    const { status, body, text } = await this.post('/auth/signup', full, options);
     expect(status, text).toBe(201);
     return { ...full, id: body.id };
   }

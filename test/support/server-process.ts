@@ -172,7 +172,7 @@ export async function runCli(env: Environment, ...args: string[]): Promise<Endin
 /** The server that a program is, once it answers. */
 export async function serverOf(program: Program): Promise<ServerProcess> {
   // The line itself is JSON in production and coloured prose in development.
-  const line = await program.line(/sys_startup/);
+  const line = await program.line(/listening/);
   const origin = /http:\/\/[\w.]+:\d+/.exec(line)?.[0];
   if (origin === undefined) throw new Error(`There is no address in: ${line}`);
   const server = new ServerProcess(origin, program);

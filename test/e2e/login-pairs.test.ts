@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+
+let gatehouse: Gatehouse;
+beforeAll(async () => {
+  gatehouse = await startGatehouse({
+    RATE_LIMITS: 'on',
+    TRUST_PROXY: '1',
+    RATE_LIMIT_LOGIN: '1000/60',
+    RATE_LIMIT_LOGIN_PAIR: '6/86400',
+    RATE_LIMIT_SIGNUP: '1000/60',
+  });
+});
+afterAll(() => gatehouse.stop());
+
+const from = (ip: string) => ({ headers: { 'X-Forwarded-For': ip } });
+
+test('an address that has failed too often at an account is not looked at there any more, and locks nobody out', async () => {
+  const account = await gatehouse.signUp();
+  const { email, password } = account;
+  const guess = (ip: string) => gatehouse.post('/auth/login', { email, password: 'not the right one' }, from(ip));
+  const first = await guess('203.0.113.1');
+  // The owner logs in now and then, which wipes the account's own count.
+  for (let i = 0; i < 5; i++) {
+    await guess('203.0.113.1');
+    await gatehouse.logIn(account, from('203.0.113.2'));
+  }
+  const refused = await gatehouse.post('/auth/login', { email, password }, from('203.0.113.1'));
+  expect(refused.status).toBe(401);
+  expect({ ...refused.body, request_id: '' }).toEqual({ ...first.body, request_id: '' });
+  for (let i = 0; i < 12; i++) expect((await guess('203.0.113.1')).status).toBe(401);
+  await gatehouse.logIn(account, from('203.0.113.2'));
+  expect((await gatehouse.post('/auth/login', { email, password }, from('203.0.113.1'))).status).toBe(401);
+});
+
+test('an address without an account is counted alike', async () => {
+  const email = 'nobody@example.com';
+  const answers = [];
+  for (let i = 0; i < 9; i++) {
+    answers.push(await gatehouse.post('/auth/login', { email, password: 'x' }, from('203.0.113.3')));
+  }
+  expect(new Set(answers.map(({ status, body }) => JSON.stringify([status, { ...body, request_id: '' }]))).size).toBe(
+    1,
+  );
+});

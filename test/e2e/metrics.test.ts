@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
+import { MetricsServer } from '../../src/metrics/metrics.server.js';
+import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { isDatabaseServer } from '../support/server-process.js';
+
+let gatehouse: Gatehouse;
+let origin: string;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+  const { address, port } = gatehouse.app.get(MetricsServer).address;
+  origin = `http://${address}:${port}`;
+});
+afterAll(() => gatehouse.stop());
+
+const scrape = async () => (await fetch(`${origin}/metrics`)).text();
+
+/** The values of the lines of a metric, by their labels. */
+function valuesOf(text: string, name: string): Record<string, number> {
+  const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(name.length, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+  );
+}
+
+test('is on the loopback, on a port of its own, and not on that of the API', async () => {
+  expect(gatehouse.app.get(MetricsServer).address.address).toBe('127.0.0.1');
+  const answer = await fetch(`${origin}/metrics`);
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+  expect((await gatehouse.get('/metrics')).status).toBe(404);
+});
+
+test('takes GET /metrics and nothing else', async () => {
+  expect((await fetch(`${origin}/`)).status).toBe(404);
+  const post = await fetch(`${origin}/metrics`, { method: 'POST' });
+  expect(post.status).toBe(405);
+  expect(post.headers.get('allow')).toBe('GET');
+});
+
+describe('counts', () => {
+  test('what happens to logins, sessions and tokens', async () => {
+    const before = await scrape();
+    const account = await gatehouse.signUp();
+    const { access_token, refresh_token } = await gatehouse.logIn(account);
+    for (let i = 0; i < 10; i++)
+      await gatehouse.post('/auth/login', { email: account.email, password: 'not this one' });
+    await gatehouse.get('/users/me', { token: access_token });
+    await gatehouse.post('/auth/refresh', { refresh_token });
+    gatehouse.passSeconds(11);
+    await gatehouse.post('/auth/refresh', { refresh_token });
+    gatehouse.passSeconds(-11);
+    const after = await scrape();
+    const growth = (name: string, labels = '') =>
+      (valuesOf(after, name)[labels] ?? 0) - (valuesOf(before, name)[labels] ?? 0);
+    expect(growth('gatehouse_sessions_opened_total')).toBe(1);
+    expect(growth('gatehouse_sessions_ended_total', '{reason="refresh_token_replayed"}')).toBe(1);
+    expect(growth('gatehouse_refresh_replays_total')).toBe(1);
+    expect(growth('gatehouse_login_attempts_total', '{result="success"}')).toBe(1);
+    expect(growth('gatehouse_login_attempts_total', '{result="wrong_password"}')).toBe(10);
+    expect(growth('gatehouse_locks_total', '{kind="lock"}')).toBe(1);
+    expect(growth('gatehouse_password_hashes_total', '{purpose="check"}')).toBe(11);
+    expect(growth('gatehouse_password_hashes_total', '{purpose="new"}')).toBe(1);
+    expect(growth('gatehouse_revocation_lookups_total', '{result="answered"}')).toBe(1);
+    expect(growth('gatehouse_revocation_lookup_batch_size_count')).toBe(1);
+    expect(growth('gatehouse_audit_events_total', '{type="authn_token_reuse",outcome="failure"}')).toBe(1);
+    const route = '{method="POST",route="/auth/login",status="401"}';
+    expect(growth('gatehouse_http_request_duration_seconds_count', route)).toBe(10);
+  });
+
+  test('paths that are none under one label, and no label of a client’s choosing', async () => {
+    for (const path of ['/nowhere/1', '/nowhere/2', '/auth/sessions/some-secret']) await gatehouse.get(path);
+    await gatehouse.request('PROPFIND', '/auth/login').catch(() => {});
+    const text = await scrape();
+    expect(text).not.toMatch(/nowhere|some-secret|PROPFIND/);
+    expect(text).toContain('route="none"');
+  });
+});
+
+test('shows how full and how late everything is', async () => {
+  const text = await scrape();
+  const names = [
+    'password_hashes_waiting',
+    'password_hashes_running',
+    'outbox_waiting',
+    'outbox_dead',
+    'outbox_oldest_seconds',
+    'audit_unsealed_events',
+    'http_connections',
+    'login_accounts_per_address_max',
+    'nodejs_eventloop_lag_p99_seconds',
+    ...(isDatabaseServer() ? ['database_connections_busy', 'database_connection_waits'] : []),
+  ];
+  for (const name of names) expect(Object.keys(valuesOf(text, `gatehouse_${name}`)), name).toEqual(['']);
+});
+
+test('a mail that waits shows with its age', async () => {
+  const account = await gatehouse.signUp();
+  await gatehouse.sendMails();
+  const before = valuesOf(await scrape(), 'gatehouse_outbox_waiting')[''] ?? 0;
+  gatehouse.smtp!.behaviour = { refuse: 451 };
+  await gatehouse.post('/auth/password/forgot', { email: account.email });
+  await gatehouse.app.get(MailRequestWorker).answerAll();
+  gatehouse.passSeconds(30);
+  const text = await scrape();
+  gatehouse.passSeconds(-30);
+  gatehouse.smtp!.behaviour = 'accept';
+  expect(valuesOf(text, 'gatehouse_outbox_waiting')['']).toBe(before + 1);
+  const age = valuesOf(text, 'gatehouse_outbox_oldest_seconds')[''];
+  expect(age).toBeGreaterThanOrEqual(29);
+  expect(age).toBeLessThan(60);
+});
