@@ -10,6 +10,8 @@ import { ActivityController } from './account/activity.controller.js';
 import { EmailChangeService } from './account/email-change.service.js';
 import { EmailVerificationService } from './account/email-verification.service.js';
 import { EmailController } from './account/email.controller.js';
+import { BreachNoticeService } from './breach-notice.service.js';
+import { BreachedPasswords } from './breached-passwords.js';
 import { Device } from './device.entity.js';
 import { DeviceRepository } from './device.repository.js';
 import { DeviceTokens } from './device-tokens.js';
@@ -68,6 +70,8 @@ import { UserImportService } from './account/user-import.service.js';
     AccountAdministrationService,
     AccountDeletionService,
     AccountExportService,
+    BreachNoticeService,
+    BreachedPasswords,
     DeviceRepository,
     DeviceTokens,
     EmailChangeService,

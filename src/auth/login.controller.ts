@@ -7,6 +7,7 @@ import { RateLimited } from '../limits/rate-limit.guard.js';
 import { clientBlock } from '../limits/client-block.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { LoginAnswer, LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
+import { BreachNoticeService } from './breach-notice.service.js';
 import { LoginGuard } from './login.guard.js';
 import type { Authenticated } from './login.service.js';
 import { RefreshService } from './refresh.service.js';
@@ -19,6 +20,7 @@ export class LoginController {
     private readonly sessions: SessionService,
     private readonly refreshes: RefreshService,
     private readonly limits: RateLimits,
+    private readonly breachNotices: BreachNoticeService,
   ) {}
 
   @Public()
@@ -34,11 +36,13 @@ export class LoginController {
   })
   @ApiProblems(400, 413, 415, 422, 429, 503)
   async login(
-    @Body() _: LoginBody,
+    @Body() { password }: LoginBody,
     @Req() request: FastifyRequest,
     @CurrentClient() client: Client,
   ): Promise<LoginAnswer> {
-    const { deviceToken, ...tokens } = await this.sessions.open(request.user as Authenticated, client);
+    const authenticated = request.user as Authenticated;
+    const { deviceToken, ...tokens } = await this.sessions.open(authenticated, client);
+    this.breachNotices.lookInto(authenticated.user, password);
     await this.limits.giveBack('login', clientBlock(client.ip));
     return { ...TokenAnswer.of(tokens), device_token: deviceToken };
   }

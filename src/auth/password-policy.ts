@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InvalidFields, MalformedRequest, type FieldError } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
+import { Metrics } from '../metrics/metrics.js';
+import { BreachedPasswords } from './breached-passwords.js';
 import { PasswordBlocklist } from './password-blocklist.js';
 
 const MAX_CODE_POINTS = 128;
@@ -8,6 +10,8 @@ const MAX_BYTES = 1024;
 const SERVICE_NAME = 'gatehouse';
 /** Shorter words are in too many good passwords. */
 const MIN_CONTEXT_LETTERS = 3;
+
+type PasswordProblem = Omit<FieldError, 'field'>;
 
 /**
  * What a new password must be (NIST SP 800-63B-4, section 3.1.1.2; ASVS 6.2): long enough, not too long, not known and
@@ -18,6 +22,8 @@ export class PasswordPolicy {
   constructor(
     private readonly config: Config,
     private readonly blocklist: PasswordBlocklist,
+    private readonly breached: BreachedPasswords,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
@@ -25,18 +31,23 @@ export class PasswordPolicy {
    *
    * @throws MalformedRequest when it is not Unicode; InvalidFields, with the reason, for the field `new_password`.
    */
-  assertAcceptable(newPassword: string, email: string): void {
+  async assertAcceptable(newPassword: string, email: string): Promise<void> {
     assertWellFormed(newPassword);
-    const problem = this.problem(newPassword, email);
+    const problem = await this.problem(newPassword, email);
     if (problem) throw new InvalidFields([{ field: 'new_password', ...problem }]);
   }
 
   /**
-   * The first reason to refuse `password`, or undefined. Lengths are in code points, after NFC.
+   * The first reason to refuse `password`, or undefined. Lengths are in code points, after NFC. Only what our own rules
+   * let pass is asked about elsewhere (`HIBP_URL`), which may take a second. Not to be called in a transaction.
    *
    * @param email the account's address, as it was typed.
    */
-  problem(password: string, email: string): Omit<FieldError, 'field'> | undefined {
+  async problem(password: string, email: string): Promise<PasswordProblem | undefined> {
+    return this.problemByRule(password, email) ?? (await this.problemByBreach(password));
+  }
+
+  private problemByRule(password: string, email: string): PasswordProblem | undefined {
     const normalised = password.normalize('NFC');
     const length = [...normalised].length;
     const { passwordMinLength } = this.config;
@@ -50,6 +61,7 @@ export class PasswordPolicy {
       return { code: 'password_too_long', message: `Use at most ${MAX_CODE_POINTS} characters (${MAX_BYTES} bytes).` };
     }
     if (this.blocklist.has(normalised)) {
+      this.metrics.breachedPasswords.inc({ list: 'builtin', use: 'new' });
       return {
         code: 'password_common',
         message: 'This password is on lists that attackers try first. Choose another.',
@@ -62,6 +74,15 @@ export class PasswordPolicy {
       };
     }
     return undefined;
+  }
+
+  private async problemByBreach(password: string): Promise<PasswordProblem | undefined> {
+    if (!(await this.breached.has(password))) return undefined;
+    this.metrics.breachedPasswords.inc({ list: 'range', use: 'new' });
+    return {
+      code: 'password_breached',
+      message: 'This password is in a list of stolen ones, which attackers try. Choose one that you use nowhere else.',
+    };
   }
 }
 

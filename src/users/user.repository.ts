@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, Not, Or, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
@@ -130,6 +130,21 @@ export class UserRepository {
     return this.change(seen, { credentialsVersion: seen.credentialsVersion }, transaction);
   }
 
+  /**
+   * Notes that the person is told of the present password as breached.
+   *
+   * @returns false when that was noted before, or the account has changed since it was seen.
+   */
+  async noteBreachTold({ id, credentialsVersion }: SeenUser, transaction: EntityManager): Promise<boolean> {
+    const notYet = Or(IsNull(), Not(credentialsVersion));
+    const { affected } = await transaction.update(
+      User,
+      { id, credentialsVersion, breachToldVersion: notYet },
+      { breachToldVersion: credentialsVersion },
+    );
+    return affected === 1;
+  }
+
   /** A new password. @returns false when the account has changed since it was seen. */
   setPassword(seen: SeenUser, passwordHash: string, transaction: EntityManager): Promise<boolean> {
     return this.changeCredentials(seen, { passwordHash }, transaction);
@@ -253,6 +268,7 @@ function complete(user: NewUser): User {
     ...user,
     lastLoginAt: null,
     credentialsVersion: 0,
+    breachToldVersion: null,
     disabledAt: null,
     deletedAt: null,
     eraseAt: null,

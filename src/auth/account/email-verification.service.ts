@@ -47,7 +47,7 @@ export class EmailVerificationService {
   async verify(token: string, newPassword: string | undefined, client: Client): Promise<void> {
     const { user } = await this.tokens.findUsable(token, 'verify_email');
     if (newPassword === undefined && user.passwordHash === NO_PASSWORD) throw new PasswordRequired();
-    if (newPassword !== undefined) this.policy.assertAcceptable(newPassword, user.email);
+    if (newPassword !== undefined) await this.policy.assertAcceptable(newPassword, user.email);
     const passwordHash = newPassword === undefined ? undefined : await this.hasher.hash(user.id, newPassword);
 
     await inTransaction(this.dataSource, async (transaction) => {

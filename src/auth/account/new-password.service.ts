@@ -29,7 +29,7 @@ export class NewPasswordService {
    * (PCI DSS 8.3.7).
    */
   async prepare(user: User, newPassword: string): Promise<string> {
-    this.policy.assertAcceptable(newPassword, user.email);
+    await this.policy.assertAcceptable(newPassword, user.email);
     if (await this.isReused(user, newPassword)) {
       const message = `Choose a password that is not one of your last ${FORMER_PASSWORDS + 1}.`;
       throw new InvalidFields([{ field: 'new_password', code: 'password_reused', message }]);

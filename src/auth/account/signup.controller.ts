@@ -31,7 +31,7 @@ export class SignupController {
   @ApiProblem(422, 'invalid_fields', 'One or more fields are missing, of the wrong type or refused.', {
     note:
       '`errors` names each: `required`, `wrong_type`, `unknown_field`, `email_invalid`, `password_too_short`, ' +
-      '`password_too_long`, `password_common`, `password_predictable`.',
+      '`password_too_long`, `password_common`, `password_predictable`, `password_breached`.',
     errors: [
       { field: 'email', code: 'email_invalid', message: 'Not an e-mail address.' },
       {

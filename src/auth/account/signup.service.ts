@@ -68,7 +68,7 @@ export class SignupService {
     const emailCanonical = canonicalEmail(email);
     const refused: FieldError[] = [];
     if (!emailCanonical) refused.push({ field: 'email', code: 'email_invalid', message: 'Not an e-mail address.' });
-    const problem = this.policy.problem(password, email);
+    const problem = await this.policy.problem(password, email);
     if (problem) refused.push({ field: 'password', ...problem });
     if (!emailCanonical || refused.length > 0) throw new InvalidFields(refused);
 
