@@ -33,9 +33,11 @@ async function addServiceCommands(): Promise<void> {
   const { addUserCommands } = await import('./commands/user.commands.js');
   const { addImportCommand } = await import('./commands/import.command.js');
   const { addMailCommands } = await import('./commands/mail.commands.js');
+  const { addAuditCommands } = await import('./commands/audit.commands.js');
   addUserCommands(program, inContext);
   addImportCommand(program, inContext);
   addMailCommands(program, inContext);
+  addAuditCommands(program, inContext);
 }
 
 async function main(): Promise<void> {

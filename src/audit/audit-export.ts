@@ -26,7 +26,7 @@ export class AuditExport {
   }
 }
 
-/** An event as it is exported: one flat object, with `details` as it was written. */
+/** An event as it is exported: one flat object, with `details` as an object. */
 export function exportView(event: AuditEvent): Record<string, unknown> {
   return {
     id: event.id,
@@ -41,6 +41,15 @@ export function exportView(event: AuditEvent): Record<string, unknown> {
     user_agent: event.userAgent,
     request_id: event.requestId,
     reason: event.reason,
-    details: event.details === null ? null : (JSON.parse(event.details) as unknown),
+    details: event.details === null ? null : parsed(event.details),
   };
+}
+
+/** A row that somebody has changed is exported too. */
+function parsed(details: string): unknown {
+  try {
+    return JSON.parse(details);
+  } catch {
+    return details;
+  }
 }

@@ -6,7 +6,7 @@ import { Clock, plusSeconds } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
 import { Leases } from '../database/leases.js';
 import { isDuplicate } from '../database/errors.js';
-import { inTransaction } from '../database/transaction.js';
+import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AuditEvent } from './audit-event.entity.js';
 import { isAuthentic } from './event-mac.js';
@@ -20,6 +20,9 @@ const LEASE = 'audit_sealer';
 const LEASE_SECONDS = 15;
 const BATCH = 500;
 
+/** Another instance had no lease any more, or not yet, and was quicker. */
+class SealedElsewhere extends Error {}
+
 /**
  * Puts the events under seal, a batch every few seconds, on whichever instance has the lease. Nobody waits for it: an event
  * counts from the moment in which it is committed, and is evident to have been changed from the moment in which it is sealed.
@@ -27,8 +30,7 @@ const BATCH = 500;
 @Injectable()
 export class AuditSealer {
   private readonly loop = new BackgroundLoop('audit_seal', INTERVAL_MS, async (isStopping) => {
-    const now = this.clock.now();
-    if (await this.leases.take(LEASE, now, plusSeconds(now, LEASE_SECONDS))) await this.sealAll(isStopping);
+    await this.sealUnderLease(isStopping);
   });
   private readonly logger = new Logger(AuditSealer.name);
 
@@ -49,10 +51,17 @@ export class AuditSealer {
     this.loop.start();
   }
 
-  /** Lets another instance take over at once. */
+  /** Lets another instance take over at once, or when the lease ends, where the database cannot be told. */
   async stop(): Promise<void> {
     await this.loop.stop();
-    await this.leases.release(LEASE);
+    await this.leases.release(LEASE).catch(() => {});
+  }
+
+  /** Seals everything that waits, unless that is another instance's work now. @returns how many events. */
+  async sealUnderLease(isStopping?: () => boolean): Promise<number> {
+    const now = this.clock.now();
+    const isOurs = await this.leases.take(LEASE, now, plusSeconds(now, LEASE_SECONDS));
+    return isOurs ? this.sealAll(isStopping) : 0;
   }
 
   /** Seals everything that waits. @returns how many events. */
@@ -68,7 +77,7 @@ export class AuditSealer {
     try {
       return await inTransaction(this.dataSource, (transaction) => this.sealBatch(transaction));
     } catch (error) {
-      if (isDuplicate(error)) return 0; // another instance had no lease any more, or not yet, and was quicker
+      if (error instanceof SealedElsewhere || isDuplicate(error)) return 0;
       throw error;
     }
   }
@@ -90,8 +99,11 @@ export class AuditSealer {
       },
       transaction,
     );
-    await transaction.delete(UnsealedEvent, { eventId: In(ids) });
-    for (const id of ids) this.raiseAlarm(id, events.get(id));
+    const { affected } = await transaction.delete(UnsealedEvent, { eventId: In(ids) });
+    if (affected !== ids.length) throw new SealedElsewhere();
+    afterCommit(() => {
+      for (const id of ids) this.raiseAlarm(id, events.get(id));
+    });
     return ids.length;
   }
 

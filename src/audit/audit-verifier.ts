@@ -1,26 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { MoreThan, type DataSource } from 'typeorm';
+import { In, type DataSource } from 'typeorm';
 import { MasterKeys } from '../common/master-keys.js';
 import { AuditEvent } from './audit-event.entity.js';
 import type { AuditSeal } from './audit-seal.entity.js';
-import { isAuthentic } from './event-mac.js';
+import { EventWindow, type ReadEvent } from './event-window.js';
 import { merkleRoot } from './merkle-tree.js';
-import { hashOf, isSignedByUs, leafOf, NO_PREVIOUS, packIds, unpackIds } from './seal.js';
-import { SealRepository, type Period } from './seal.repository.js';
+import { hashOf, isSignedByUs, NO_PREVIOUS, unpackIds } from './seal.js';
+import { SealRepository, type Period, type SealRange } from './seal.repository.js';
 import { UnsealedEvent } from './unsealed-event.entity.js';
 
-const EVENTS_PAGE = 1_000;
 const SEALS_PAGE = 20;
-/** Events that were read and that no seal has asked for yet: late ones in honest times, smuggled ones otherwise. */
-const MAX_PENDING = 20_000;
+const IDS_PAGE = 1_000;
 /** Beyond so many it is not worth to go on. */
-const MAX_FINDINGS = 20;
+export const MAX_FINDINGS = 20;
 
 /**
- * `changed`: the row is not what we wrote. `removed`: sealed and gone. `inserted`: not written by us. `reordered`: not
- * where its seal had it. `unsealed`: written by us, and its seal is gone. `chain`: the seals themselves were touched.
- * `unknown_key`: signed under a master key that is not in MASTER_KEY any more, so nobody can tell.
+ * `changed`: not what we wrote. `removed`: written and gone. `inserted`: not written by us. `reordered`: the list of a seal
+ * is not the one that was sealed. `unsealed`: written by us, and its seal is gone. `chain`: the seals themselves were
+ * touched. `unknown_key`: signed under a master key that is not in MASTER_KEY any more, so nobody can tell.
  */
 export type FindingKind = 'changed' | 'removed' | 'inserted' | 'reordered' | 'unsealed' | 'chain' | 'unknown_key';
 
@@ -32,6 +30,9 @@ export interface Finding {
   event?: string;
 }
 
+/** A seal that was kept where nobody who can write to the database can write. */
+export type KeptHead = Pick<AuditSeal, 'number' | 'hash'>;
+
 export interface Verification {
   /** Events that are as they were written. */
   events: number;
@@ -41,22 +42,15 @@ export interface Verification {
   /** Events of the last seconds, which no seal covers yet. */
   waiting: number;
   /** The last seal that was looked at. */
-  head: Pick<AuditSeal, 'number' | 'hash'> | undefined;
-  /** The first first; at most 20. Empty: nothing was touched. */
+  head: KeptHead | undefined;
+  /** At most 20, in the order of the trail. Empty: nothing was touched. */
   findings: Finding[];
 }
 
-export interface KeptHead {
-  number: number;
-  hash: string;
-}
+/** Told the number of events that have been looked at, and how many are held in memory. */
+export type OnProgress = (events: number, held: number) => void;
 
-interface PendingEvent {
-  leaf: Buffer;
-  isAuthentic: boolean;
-}
-
-/** Shows whether the audit trail is what was written. Reads every event once, in order, and holds a page of them. */
+/** Shows whether the audit trail is what was written. Reads every event and every seal once and holds a few of them. */
 @Injectable()
 export class AuditVerifier {
   constructor(
@@ -66,23 +60,21 @@ export class AuditVerifier {
   ) {}
 
   /** How many events `verify` will look at, about. */
-  count(period: Period): Promise<number> {
-    return this.seals.countEvents(period);
+  async count(period: Period): Promise<number> {
+    return this.seals.countEvents(await this.seals.rangeOf(period));
   }
 
   /**
-   * Verifies the seals of a period, their chain, and the events that they cover.
+   * Verifies the seals that were made in a period, their chain, and the events that they cover.
    *
    * @param head a seal that was kept elsewhere: the chain must still have it.
-   * @param onProgress told the number of events that have been looked at.
    */
-  async verify(
-    period: Period,
-    head?: KeptHead,
-    onProgress: (events: number) => void = () => {},
-  ): Promise<Verification> {
-    const run = new VerificationRun(this.dataSource, this.masterKeys, this.seals, onProgress);
-    return run.verify(period, head);
+  async verify(period: Period, head?: KeptHead, onProgress: OnProgress = () => {}): Promise<Verification> {
+    const range = await this.seals.rangeOf(period);
+    const events = this.dataSource.getRepository(AuditEvent);
+    const window = new EventWindow(events, this.masterKeys, await this.seals.lastEventBefore(range));
+    const run = new VerificationRun(this.dataSource, this.masterKeys, this.seals, window, onProgress);
+    return run.verify(range, head);
   }
 }
 
@@ -95,40 +87,28 @@ class VerificationRun {
     head: undefined,
     findings: [],
   };
-  private readonly pending = new Map<string, PendingEvent>();
-  /** The first and the last event of the seals so far, by their ids. */
-  private begin: string | undefined;
-  private end = '';
-  private lastRead: string | undefined;
-  private isAtEnd = false;
+  /** Where in the trail each finding is: an id of an event. */
+  private readonly places = new Map<Finding, string>();
+  private readonly unknownKeys = new Set<string>();
+  private purgedThrough = 0;
+  private firstEvent = '';
+  private lastEvent = '';
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly masterKeys: MasterKeys,
     private readonly seals: SealRepository,
-    private readonly onProgress: (events: number) => void,
+    private readonly window: EventWindow,
+    private readonly onProgress: OnProgress,
   ) {}
 
-  async verify(period: Period, head: KeptHead | undefined): Promise<Verification> {
+  async verify(range: SealRange, head: KeptHead | undefined): Promise<Verification> {
     if (head) await this.verifyHead(head);
-    const purgedThrough = await this.purgedThrough();
-    if (period.since === undefined) this.begin = '';
-    let previous: AuditSeal | undefined;
-    let after = 0;
-    for (;;) {
-      const page = await this.seals.findNext(after, period, SEALS_PAGE);
-      for (const seal of page) {
-        await this.verifyLink(seal, previous, period);
-        await this.verifyEvents(seal, purgedThrough);
-        previous = seal;
-        if (this.isEnough) return this.result;
-      }
-      after = page.at(-1)?.number ?? after;
-      if (page.length < SEALS_PAGE) break;
-    }
-    this.result.head = previous && { number: previous.number, hash: previous.hash };
-    await this.verifyRest(period);
-    this.result.findings.sort((one, other) => ((one.event ?? '') < (other.event ?? '') ? -1 : 1));
+    this.purgedThrough = await this.seals.purgedThrough();
+    await this.verifySeals(range);
+    if (!this.isEnough) await this.verifyRest(range);
+    const placeOf = (finding: Finding) => this.places.get(finding) ?? '';
+    this.result.findings.sort((one, other) => (placeOf(one) < placeOf(other) ? -1 : 1));
     return this.result;
   }
 
@@ -137,136 +117,125 @@ class VerificationRun {
   }
 
   private report(kind: FindingKind, about: Omit<Finding, 'kind'>): void {
-    if (!this.isEnough) this.result.findings.push({ kind, ...about });
+    if (this.isEnough) return;
+    const finding = { kind, ...about };
+    this.places.set(finding, about.event ?? this.firstEvent);
+    this.result.findings.push(finding);
   }
 
   private async verifyHead({ number, hash }: KeptHead): Promise<void> {
     const kept = await this.seals.find(number);
-    if (kept?.hash !== hash) this.report('chain', { seal: number });
+    if (!kept || kept.hash !== hash || hashOf(kept) !== hash) this.report('chain', { seal: number });
   }
 
-  /** Up to which seal events may be missing: a signed statement says so. */
-  private async purgedThrough(): Promise<number> {
-    let through = 0;
-    for (const purge of await this.seals.findPurges()) {
-      const isOurs = purge.hash === hashOf(purge) && isSignedByUs(purge, this.masterKeys);
-      if (isOurs) through = Math.max(through, purge.purgedThrough ?? 0);
+  private async verifySeals({ first, last }: SealRange): Promise<void> {
+    let previous = (await this.seals.find(first - 1)) ?? undefined;
+    for (let after = first - 1; ;) {
+      const page = await this.seals.findNext(after, last, SEALS_PAGE);
+      for (const seal of page) {
+        this.verifyLink(seal, previous);
+        await this.verifyEvents(seal);
+        if (this.isEnough) return;
+        previous = seal;
+        this.result.head = { number: seal.number, hash: seal.hash };
+      }
+      if (page.length < SEALS_PAGE) return;
+      after = previous?.number ?? after;
     }
-    return through;
   }
 
-  private async verifyLink(seal: AuditSeal, before: AuditSeal | undefined, { since }: Period): Promise<void> {
+  private verifyLink(seal: AuditSeal, previous: AuditSeal | undefined): void {
     this.result.seals += 1;
-    const { number } = seal;
-    const isFirst = before === undefined && since === undefined;
-    const previous = before ?? (isFirst ? undefined : await this.seals.find(number - 1));
-    const expected = previous ? previous.hash : NO_PREVIOUS;
-    const isNext = number === (previous ? previous.number : 0) + 1;
-    if (!isNext || seal.previous !== expected || seal.hash !== hashOf(seal)) this.report('chain', { seal: number });
+    const isNext = seal.number === (previous?.number ?? 0) + 1 && seal.previous === (previous?.hash ?? NO_PREVIOUS);
     const isOurs = isSignedByUs(seal, this.masterKeys);
-    if (isOurs === undefined) this.report('unknown_key', { seal: number });
-    else if (!isOurs) this.report('chain', { seal: number });
+    if (!isNext || seal.hash !== hashOf(seal) || isOurs === false) this.report('chain', { seal: seal.number });
+    if (isOurs !== undefined || this.unknownKeys.has(seal.keyId)) return;
+    this.unknownKeys.add(seal.keyId);
+    this.report('unknown_key', { seal: seal.number });
   }
 
-  private async verifyEvents(seal: AuditSeal, purgedThrough: number): Promise<void> {
-    if (seal.kind === 'purge') return;
-    const isPurged = seal.number <= purgedThrough;
-    if (isPurged && seal.eventIds === '') {
-      this.result.purgedSeals += 1;
+  private async verifyEvents(seal: AuditSeal): Promise<void> {
+    const ids = unpackIds(seal.eventIds);
+    const isPurged = seal.number <= this.purgedThrough;
+    if (isPurged && ids.length === 0) {
+      if (seal.kind === 'events') this.result.purgedSeals += 1;
       return;
     }
-    const ids = unpackIds(seal.eventIds);
-    this.begin ??= ids[0] ?? '';
-    this.end = ids.reduce((one, other) => (other > one ? other : one), this.end);
-    await this.readThrough(this.end);
-    if (this.pending.size > MAX_PENDING) await this.settlePending((event) => event < (ids[0] ?? ''));
+    if (ids.length !== seal.eventCount) this.report('chain', { seal: seal.number });
+    this.firstEvent = ids[0] ?? this.firstEvent;
+    this.lastEvent = ids.reduce((one, other) => (other > one ? other : one), this.lastEvent);
 
-    const leaves: Buffer[] = [];
-    for (const [i, id] of ids.entries()) {
-      const leaf = await this.verifyEvent(id, ids[i - 1], seal.number, isPurged);
-      if (leaf) leaves.push(leaf);
-    }
-    const isWhole = leaves.length === ids.length;
-    const isSame = merkleRoot(leaves).toString('base64url') === seal.root;
-    if (ids.length !== seal.eventCount || (isWhole && !isSame)) this.reportList(seal.number, ids[0]);
-    this.onProgress(this.result.events);
+    const events = await this.window.claim(ids);
+    for (const id of ids) this.verifyEvent(events.get(id), id, seal, isPurged);
+    this.verifyRoot(seal, ids, events);
+    this.onProgress(this.result.events, this.window.size);
+    await this.settle(this.window.takeOverdue(this.firstEvent));
   }
 
-  /** The rows are ours and the root is, so it is the list between them that was touched; unless a row was named already. */
-  private reportList(seal: number, event: string | undefined): void {
-    if (this.result.findings.some((finding) => finding.seal === seal)) return;
-    this.report('reordered', { seal, ...(event !== undefined && { event }) });
-  }
-
-  /** @returns its leaf; undefined when it is missing. */
-  private async verifyEvent(
-    id: string,
-    idBefore: string | undefined,
-    seal: number,
-    isPurged: boolean,
-  ): Promise<Buffer | undefined> {
-    // One that was committed late stands before the place where we are.
-    const event = this.pending.get(id) ?? (await this.readOne(id));
-    this.pending.delete(id);
+  private verifyEvent(event: ReadEvent | undefined, id: string, seal: AuditSeal, isPurged: boolean): void {
+    const about = { seal: seal.number, event: id };
     if (!event) {
-      if (!isPurged) this.report('removed', { seal, event: id });
-      return undefined;
-    }
-    if (idBefore !== undefined && id <= idBefore) this.report('reordered', { seal, event: id });
-    if (event.isAuthentic) this.result.events += 1;
-    else this.report('changed', { seal, event: id });
-    return event.leaf;
+      if (!isPurged) this.report('removed', about);
+    } else if (event.isAuthentic) this.result.events += 1;
+    // Under a key that is not known no event is authentic, and the root alone can tell.
+    else if (!this.unknownKeys.has(seal.keyId)) this.report('changed', about);
   }
 
-  /** Reads on until the event with this id, or where it would be. */
-  private async readThrough(id: string): Promise<void> {
-    this.lastRead ??= this.begin?.slice(0, -1); // what comes right before it
-    while (!this.isAtEnd && (this.lastRead ?? '') < id) await this.readPage();
+  /** When each event is ours and the seal is, it is the list between them that was touched. */
+  private verifyRoot(seal: AuditSeal, ids: readonly string[], events: Map<string, ReadEvent>): void {
+    if (this.result.findings.some((finding) => finding.seal === seal.number && finding.kind !== 'unknown_key')) return;
+    const leaves = ids.flatMap((id) => events.get(id)?.leaf ?? []);
+    const isWhole = leaves.length === ids.length; // else a purge is under way
+    if (!isWhole || merkleRoot(leaves).toString('base64url') === seal.root) return;
+    const misplaced = ids.find((id, i) => i > 0 && id <= (ids[i - 1] as string));
+    const about = { seal: seal.number, ...(misplaced !== undefined && { event: misplaced }) };
+    this.report(this.unknownKeys.has(seal.keyId) ? 'changed' : 'reordered', about);
   }
 
-  private async readPage(): Promise<void> {
-    const page = await this.dataSource.getRepository(AuditEvent).find({
-      where: { ...(this.lastRead !== undefined && { id: MoreThan(this.lastRead) }) },
-      order: { id: 'ASC' },
-      take: EVENTS_PAGE,
-    });
-    for (const event of page) this.pending.set(event.id, this.pendingOf(event));
-    this.lastRead = page.at(-1)?.id ?? this.lastRead;
-    this.isAtEnd = page.length < EVENTS_PAGE;
-  }
-
-  private async readOne(id: string): Promise<PendingEvent | undefined> {
-    const event = await this.dataSource.getRepository(AuditEvent).findOneBy({ id });
-    return event ? this.pendingOf(event) : undefined;
-  }
-
-  private pendingOf(event: AuditEvent): PendingEvent {
-    return { leaf: leafOf(event.id, event), isAuthentic: isAuthentic(event, this.masterKeys) };
-  }
-
-  /** What is left when every seal has had its events. The trail goes on behind a period that has an end. */
-  private async verifyRest({ since, until }: Period): Promise<void> {
-    const isPart = since !== undefined || until !== undefined;
-    const isPlaced = !isPart || this.begin !== undefined; // else no seal says where in the trail the period is
-    const isInside = (event: string) => until === undefined || event <= this.end;
-    await this.settlePending(isInside);
-    while (isPlaced && until === undefined && !this.isAtEnd && !this.isEnough) {
-      await this.readPage();
-      await this.settlePending(isInside);
-    }
-  }
-
-  /** Says what an event is that no seal has asked for. */
-  private async settlePending(isDue: (event: string) => boolean): Promise<void> {
-    for (const [event, { isAuthentic: isOurs }] of this.pending) {
+  /** What is left when every seal has had its events. Behind the end of a period the trail goes on. */
+  private async verifyRest({ last }: SealRange): Promise<void> {
+    for await (const unclaimed of this.window.takeRest(last === undefined ? undefined : this.lastEvent)) {
+      await this.settle(unclaimed);
       if (this.isEnough) return;
-      if (!isDue(event)) continue;
-      this.pending.delete(event);
-      if (!isOurs) this.report('inserted', { event });
-      else if (await this.dataSource.getRepository(UnsealedEvent).existsBy({ eventId: event }))
-        this.result.waiting += 1;
-      // Sealed since, or later than its neighbours, or by a seal outside of the period.
-      else if ((await this.seals.numberWith(packIds([event]))) === undefined) this.report('unsealed', { event });
     }
+    if (last !== undefined) return;
+    for (const event of await this.waitingInVain()) this.report('removed', { event });
+  }
+
+  /** Says what events are that no seal has claimed. */
+  private async settle(unclaimed: readonly ReadEvent[]): Promise<void> {
+    for (let i = 0; i < unclaimed.length && !this.isEnough; i += IDS_PAGE) {
+      const page = unclaimed.slice(i, i + IDS_PAGE);
+      const waiting = await this.waitingAmong(page.map(({ id }) => id));
+      const others = page.filter(({ id }) => !waiting.has(id));
+      // Sealed since, or by a seal outside of the period.
+      const seals = await this.seals.numbersOf(others.map(({ id }) => id));
+      for (const event of page) this.settleOne(event, waiting.has(event.id), seals.get(event.id));
+    }
+  }
+
+  private settleOne({ id, isAuthentic }: ReadEvent, isWaiting: boolean, seal: number | undefined): void {
+    if (!isAuthentic && seal !== undefined) this.report('changed', { seal, event: id });
+    else if (!isAuthentic) this.report(isWaiting ? 'changed' : 'inserted', { event: id });
+    else if (isWaiting) this.result.waiting += 1;
+    else if (seal === undefined) this.report('unsealed', { event: id });
+  }
+
+  private async waitingAmong(ids: string[]): Promise<Set<string>> {
+    const waiting = await this.dataSource.getRepository(UnsealedEvent).findBy({ eventId: In(ids) });
+    return new Set(waiting.map(({ eventId }) => eventId));
+  }
+
+  /** Events that wait for their seal and are gone. */
+  private async waitingInVain(): Promise<string[]> {
+    const rows = await this.dataSource
+      .getRepository(UnsealedEvent)
+      .createQueryBuilder('waiting')
+      .leftJoin(AuditEvent, 'event', 'event.id = waiting.event_id')
+      .select('waiting.event_id', 'id')
+      .where('event.id IS NULL')
+      .limit(MAX_FINDINGS)
+      .getRawMany<{ id: string }>();
+    return rows.map(({ id }) => id);
   }
 }

@@ -8,16 +8,23 @@ import {
   MoreThanOrEqual,
   Not,
   type EntityManager,
+  type FindOptionsWhere,
   type Repository,
 } from 'typeorm';
 import { MasterKeys } from '../common/master-keys.js';
 import { AuditSeal } from './audit-seal.entity.js';
-import { NO_PREVIOUS, signSeal, type UnsignedSeal } from './seal.js';
+import { hashOf, isSignedByUs, NO_PREVIOUS, signSeal, unpackIds, type UnsignedSeal } from './seal.js';
 
 /** From when to when, the end not included; missing: without a limit. */
 export interface Period {
   since?: Date;
   until?: Date;
+}
+
+/** From which to which number, both included; without a last one: to the end of the chain. */
+export interface SealRange {
+  first: number;
+  last: number | undefined;
 }
 
 /** Without `event_ids`, which are long. */
@@ -33,6 +40,8 @@ const BRIEF = {
   keyId: true,
   signature: true,
 } as const;
+
+const LISTS_PAGE = 100;
 
 @Injectable()
 export class SealRepository {
@@ -66,49 +75,77 @@ export class SealRepository {
     return this.rows.findOne({ select: BRIEF, where: { number } });
   }
 
-  /** The seals of a period in their order, whole, after the one with number `after`, at most `limit`. */
-  findNext(after: number, { since, until }: Period, limit: number): Promise<AuditSeal[]> {
-    const limits = [...(since ? [MoreThanOrEqual(since)] : []), ...(until ? [LessThan(until)] : [])];
-    return this.rows.find({
-      where: { number: MoreThan(after), ...(limits.length > 0 && { sealedAt: And(...limits) }) },
-      order: { number: 'ASC' },
-      take: limit,
-    });
+  /** The seals that were made in a period. Their clocks may differ by a little, so a seal between two of them is one of them. */
+  async rangeOf({ since, until }: Period): Promise<SealRange> {
+    const first = since ? await this.edge({ sealedAt: MoreThanOrEqual(since) }, 'ASC') : 1;
+    const last = until && ((await this.edge({ sealedAt: LessThan(until) }, 'DESC')) ?? 0);
+    return { first: first ?? ((await this.head())?.number ?? 0) + 1, last };
   }
 
-  /** The statements that something was purged, oldest first. */
-  findPurges(): Promise<AuditSeal[]> {
-    return this.rows.find({ where: { kind: 'purge' }, order: { number: 'ASC' } });
+  /** The seals after number `after` up to number `last` in their order, whole, at most `limit`. */
+  findNext(after: number, last: number | undefined, limit: number): Promise<AuditSeal[]> {
+    const numbers = [MoreThan(after), ...(last === undefined ? [] : [LessThanOrEqual(last)])];
+    return this.rows.find({ where: { number: And(...numbers) }, order: { number: 'ASC' }, take: limit });
   }
 
-  /** How many events the seals of a period cover. */
-  async countEvents(period: Period): Promise<number> {
+  /** Up to which seal the events were deleted on purpose: what statements say that we have signed. */
+  async purgedThrough(): Promise<number> {
+    const statements = await this.rows.find({ where: { kind: 'purge' } });
+    const ours = statements.filter((seal) => seal.hash === hashOf(seal) && isSignedByUs(seal, this.masterKeys));
+    return Math.max(0, ...ours.map((seal) => seal.purgedThrough ?? 0));
+  }
+
+  /** How many events the seals cover, without those that were purged. */
+  async countEvents({ first, last }: SealRange): Promise<number> {
+    const from = Math.max(first, (await this.purgedThrough()) + 1);
     const query = this.rows.createQueryBuilder('seal').select('SUM(seal.event_count)', 'events');
-    query.where("seal.kind = 'events' AND seal.event_ids <> ''");
-    if (period.since) query.andWhere('seal.sealed_at >= :since', period);
-    if (period.until) query.andWhere('seal.sealed_at < :until', period);
+    query.where('seal.number >= :from', { from });
+    if (last !== undefined) query.andWhere('seal.number <= :last', { last });
     return Number((await query.getRawOne<{ events: string | null }>())?.events ?? 0);
   }
 
-  /** The number of the seal that has this event; undefined when none has. Reads every list: for what has gone wrong. */
-  async numberWith(packedId: string): Promise<number | undefined> {
-    const seal = await this.rows
-      .createQueryBuilder('seal')
-      .select('seal.number')
-      .where('seal.event_ids LIKE :pattern', { pattern: `%${packedId}%` })
-      .getOne();
-    return seal?.number;
-  }
-
-  /** The last seal that was made before an instant; undefined when there is none. */
-  async lastBefore(instant: Date): Promise<number | undefined> {
-    const [last] = await this.rows.find({
-      select: { number: true },
-      where: { sealedAt: LessThan(instant) },
+  /**
+   * Where the events of a range begin: behind the last one of the seal before it, or at its own first where that is
+   * earlier. So what was smuggled in between two ranges belongs to the later.
+   *
+   * @returns the id of an event; empty: with the first event there is.
+   */
+  async lastEventBefore({ first, last }: SealRange): Promise<string> {
+    const [before] = await this.rows.find({
+      where: { number: LessThan(first), eventIds: Not('') },
       order: { number: 'DESC' },
       take: 1,
     });
-    return last?.number;
+    if (!before) return '';
+    const [own] = await this.findNext(first - 1, last, 1);
+    const end = unpackIds(before.eventIds).sort().at(-1) ?? '';
+    const begin = own && unpackIds(own.eventIds).sort()[0];
+    return begin !== undefined && begin < end ? begin : end;
+  }
+
+  /** The numbers of the seals that have these events, by the events' ids. Looks through the whole chain, newest first. */
+  async numbersOf(events: readonly string[]): Promise<Map<string, number>> {
+    const numbers = new Map<string, number>();
+    const sought = new Set(events);
+    for (let before = Number.MAX_SAFE_INTEGER; sought.size > 0;) {
+      const page = await this.rows.find({
+        select: { number: true, eventIds: true },
+        where: { number: LessThan(before) },
+        order: { number: 'DESC' },
+        take: LISTS_PAGE,
+      });
+      for (const seal of page) {
+        for (const id of unpackIds(seal.eventIds)) if (sought.delete(id)) numbers.set(id, seal.number);
+      }
+      if (page.length < LISTS_PAGE) break;
+      before = page.at(-1)?.number ?? 0;
+    }
+    return numbers;
+  }
+
+  /** The last seal that was made before an instant; undefined when there is none. */
+  lastBefore(instant: Date): Promise<number | undefined> {
+    return this.edge({ sealedAt: LessThan(instant) }, 'DESC');
   }
 
   /** The first seal after number `after`, up to number `last`, whose list of events is still there. */
@@ -122,5 +159,11 @@ export class SealRepository {
   /** Forgets the list of a seal: with the right to change seals, which a server has not. */
   async clearList(number: number, transaction: EntityManager): Promise<void> {
     await transaction.update(AuditSeal, { number }, { eventIds: '' });
+  }
+
+  /** The lowest or the highest number among seals. */
+  private async edge(where: FindOptionsWhere<AuditSeal>, order: 'ASC' | 'DESC'): Promise<number | undefined> {
+    const [seal] = await this.rows.find({ select: { number: true }, where, order: { number: order }, take: 1 });
+    return seal?.number;
   }
 }

@@ -40,7 +40,7 @@ export function signSeal(seal: UnsignedSeal, masterKeys: MasterKeys): AuditSeal 
 
 export function hashOf(seal: UnsignedSeal): string {
   const { number, kind, sealedAt, eventCount, root, purgedThrough, previous } = seal;
-  const content = JSON.stringify([number, kind, sealedAt.toISOString(), eventCount, root, purgedThrough, previous]);
+  const content = JSON.stringify([number, kind, sealedAt, eventCount, root, purgedThrough, previous]);
   return createHash('sha256').update(content).digest('base64url');
 }
 

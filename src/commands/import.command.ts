@@ -35,7 +35,7 @@ export function addImportCommand(program: Command, inContext: InContext): void {
 }
 
 async function importFrom(source: Source, inContext: InContext): Promise<ImportCounts & { isInterrupted: boolean }> {
-  const progress = new Progress(source.bytes);
+  const progress = new Progress('lines', source.bytes);
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
   // Once: whoever asks twice does not want to wait for the batch.

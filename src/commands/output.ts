@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 /** The command did not do what was asked; the message is all that the operator is told. */
 export class CommandFailed extends Error {
   constructor(message: string) {
@@ -22,6 +24,11 @@ export function print(line: string): void {
 /** One JSON object on a line of its own. */
 export function printJson(value: object): void {
   process.stdout.write(`${jsonLine(value)}\n`);
+}
+
+/** One JSON object on a line, as soon as whoever reads has taken what came before: for a result of any length. */
+export async function streamJson(value: object): Promise<void> {
+  if (!process.stdout.write(`${jsonLine(value)}\n`)) await once(process.stdout, 'drain');
 }
 
 /** JSON in which every character that cannot be seen is escaped. */

@@ -9,21 +9,24 @@ export class Progress {
   private isShown = false;
 
   /**
-   * @param totalBytes of what is read; undefined when nobody knows.
+   * @param noun what is counted.
+   * @param total how much there is to do; undefined when nobody knows.
    * @param terminal undefined when it is none.
    */
   constructor(
-    private readonly totalBytes: number | undefined,
+    private readonly noun: string,
+    private readonly total: number | undefined,
     private readonly terminal: Writable | undefined = process.stderr.isTTY ? process.stderr : undefined,
     private readonly now: () => number = Date.now,
   ) {}
 
-  show(lines: number, bytes: number): void {
+  /** @param done of `total`: the count itself, or what it is measured in. */
+  show(count: number, done = count): void {
     if (!this.terminal || this.now() - this.shownAt < INTERVAL_MS) return;
     this.shownAt = this.now();
     this.isShown = true;
-    const share = this.totalBytes ? `, ${Math.floor((100 * bytes) / this.totalBytes)} %` : '';
-    this.terminal.write(`${CLEAR_LINE}${lines} lines${share}`);
+    const share = this.total ? `, ${Math.min(100, Math.floor((100 * done) / this.total))} %` : '';
+    this.terminal.write(`${CLEAR_LINE}${count} ${this.noun}${share}`);
   }
 
   /** Takes the line away, for what is written next. */

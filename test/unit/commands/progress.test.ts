@@ -6,7 +6,7 @@ test('one line, four times a second, taken away at the end', () => {
   let now = 1_000;
   const terminal = new PassThrough();
   const written = () => String(terminal.read() ?? '');
-  const progress = new Progress(200, terminal, () => now);
+  const progress = new Progress('lines', 200, terminal, () => now);
 
   progress.clear();
   expect(written()).toBe('');
@@ -25,6 +25,13 @@ test('one line, four times a second, taken away at the end', () => {
 
 test('no share of what has no end', () => {
   const terminal = new PassThrough();
-  new Progress(undefined, terminal).show(7, 50);
+  new Progress('lines', undefined, terminal).show(7, 50);
   expect(String(terminal.read())).toBe('\r\x1b[K7 lines');
+});
+
+test('what is counted may be the measure itself, and never comes to more than all', () => {
+  const terminal = new PassThrough();
+  new Progress('events', 40, terminal).show(10);
+  new Progress('events', 40, terminal).show(41);
+  expect(String(terminal.read())).toBe('\r\x1b[K10 events, 25 %\r\x1b[K41 events, 100 %');
 });
