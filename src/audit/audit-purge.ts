@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { In, type DataSource, type EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { Clock } from '../common/clock.js';
+import { deleteEach } from '../database/delete-each.js';
 import { isDenied, isDuplicate } from '../database/errors.js';
 import { inTransaction } from '../database/transaction.js';
 import { AuditEvent } from './audit-event.entity.js';
@@ -92,8 +93,8 @@ export class AuditPurge {
   }
 
   private async purgeSeal(seal: AuditSeal, transaction: EntityManager): Promise<number> {
-    const { affected } = await transaction.delete(AuditEvent, { id: In(unpackIds(seal.eventIds)) });
+    const purged = await deleteEach(AuditEvent, 'id', unpackIds(seal.eventIds), transaction);
     await this.seals.clearList(seal.number, transaction);
-    return affected ?? 0;
+    return purged;
   }
 }

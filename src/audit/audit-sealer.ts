@@ -4,6 +4,7 @@ import { In, type DataSource, type EntityManager } from 'typeorm';
 import { BackgroundLoop } from '../common/background-loop.js';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
+import { deleteEach } from '../database/delete-each.js';
 import { Leases } from '../database/leases.js';
 import { isDuplicate } from '../database/errors.js';
 import { afterCommit, inTransaction } from '../database/transaction.js';
@@ -99,8 +100,8 @@ export class AuditSealer {
       },
       transaction,
     );
-    const { affected } = await transaction.delete(UnsealedEvent, { eventId: In(ids) });
-    if (affected !== ids.length) throw new SealedElsewhere();
+    const taken = await deleteEach(UnsealedEvent, 'eventId', ids, transaction);
+    if (taken !== ids.length) throw new SealedElsewhere();
     afterCommit(() => {
       for (const id of ids) this.raiseAlarm(id, events.get(id));
     });

@@ -136,19 +136,20 @@ test('what the service itself records verifies', async () => {
 describe('an event', () => {
   test('of which any column was changed is named, and it alone', async () => {
     const event = ids[5] as string;
-    const { id, ...columns } = await rowOf(event);
-    expect(Object.keys(columns)).toHaveLength(13);
+    const row = (await rowOf(event)) as Record<string, string>;
+    const columns = Object.entries(row).filter(([column]) => column !== 'id');
+    expect(columns).toHaveLength(13);
     const values: Record<string, unknown[]> = {
       at: ['2020-01-01 00:00:00.000'],
       details: ['{"i":1}', '', null],
-      mac: [(await rowOf(ids[6] as string)).mac, '', `${columns.mac}=`],
+      mac: [(await rowOf(ids[6] as string)).mac, '', `${row['mac']}=`],
     };
-    for (const [column, value] of Object.entries(columns)) {
+    for (const [column, value] of columns) {
       const isNullable = !['at', 'type', 'outcome', 'actor_type', 'mac'].includes(column);
-      for (const other of values[column] ?? [`${value}`.replace(/^./, 'x'), '', ...(isNullable ? [null] : [])]) {
-        await change(id, column, other);
-        expect(await findings(), `${column} = ${other}`).toEqual([{ kind: 'changed', seal: 2, event }]);
-        await change(id, column, value);
+      for (const other of values[column] ?? [String(value).replace(/^./, 'x'), '', ...(isNullable ? [null] : [])]) {
+        await change(event, column, other);
+        expect(await findings(), `${column} = ${String(other)}`).toEqual([{ kind: 'changed', seal: 2, event }]);
+        await change(event, column, value);
       }
     }
     expect(await findings()).toEqual([]);
@@ -366,12 +367,15 @@ describe('sealing', () => {
       await gatehouse.app.get(AuditTrail).record(entry(2), transaction);
     });
     await recorded;
-    for (const count of [1, 30, 700]) {
-      await record(count);
-      expect(await sealer().sealAll()).toBe(count);
+    try {
+      for (const count of [1, 30, 700]) {
+        await record(count);
+        expect(await sealer().sealAll()).toBe(count);
+      }
+    } finally {
+      commit();
+      await open;
     }
-    commit();
-    await open;
     expect(await sealer().sealAll()).toBe(2);
     expect(await verify()).toMatchObject({ events: 12 + 731 + 2, waiting: 0, findings: [] });
   });
@@ -386,7 +390,7 @@ describe('sealing', () => {
     expect(all.map(({ number }) => Number(number))).toEqual(all.map((_, i) => i + 1));
     const sealed = all.flatMap(({ event_ids: list }) => unpackIds(list));
     expect(sealed.sort()).toEqual(await eventIds());
-    expect(await verify()).toMatchObject({ events: 2_012, waiting: 0, findings: [] });
+    expect(await verify()).toMatchObject({ events: sealed.length, waiting: 0, findings: [] });
     if (other !== gatehouse) await other.stop();
   });
 
