@@ -180,7 +180,7 @@ const LETTERS: { [K in MessageKind]: (message: Extract<Message, { kind: K }>, fa
     ]),
 
   password_breached: (_, { service, now }) =>
-    letter('Change your password: it is known to others', [
+    letter('Your password is known to others', [
       `The password that you logged in to ${service} with on ${now} is in a list of passwords that were stolen elsewhere. ` +
         'Attackers try such lists. Nothing says that anybody has tried yours.',
       `Change it soon, here and wherever else you use it. Go to ${service} the way you always do, and choose one that you ` +

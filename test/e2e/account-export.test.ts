@@ -32,7 +32,7 @@ test('everything about the caller as a file, and nothing secret or of somebody e
     ['authn_login_success', null],
     ['session_logout', 'logout'],
     ['authn_login_fail', 'wrong_password'],
-    ['authn_login_success', null],
+    ['authn_login_successafterfail', null],
     ['user_updated', 'email_change_requested'],
     ['sensitive_read', 'export'],
   ]);

@@ -6,7 +6,7 @@ import { Metrics } from '../../src/metrics/metrics.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
 import { RangeService, splitDigest, type RangeBehaviour } from '../support/range-service.js';
 
-const SUBJECT = /^Change your password/;
+const SUBJECT = /^Your password is known/;
 const BUILTIN = 'passwordpassword';
 
 let range: RangeService;

@@ -5,7 +5,7 @@ const HALF_HOUR = 1_800;
 
 let gatehouse: Gatehouse;
 beforeAll(async () => {
-  gatehouse = await startGatehouse();
+  gatehouse = await startGatehouse({ RATE_LIMIT_ACCOUNT_MAIL: '20/3600' });
 });
 afterAll(() => gatehouse.stop());
 

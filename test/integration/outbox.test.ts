@@ -399,7 +399,7 @@ describe('a master key', () => {
 describe('no SMTP_URL', () => {
   test('in production nothing is sent, and all is dead after a day', async () => {
     const { worker, outbox } = instance({
-      env: { ...PRODUCTION, SMTP_URL: '', BCRYPT_COST: '10', PUBLIC_URL: 'https://auth.example' },
+      env: { ...PRODUCTION, RATE_LIMITS: 'on', SMTP_URL: '', BCRYPT_COST: '10', PUBLIC_URL: 'https://auth.example' },
     });
     await add();
     pass(DAY - 10);

@@ -73,7 +73,12 @@ test('takes one plain address and no other', async () => {
 });
 
 test('files outside production, nothing in it, SMTP wherever it is configured', () => {
-  const production = { NODE_ENV: 'production', DATABASE_URL: 'mysql://u:p@127.0.0.1/x', EMAIL_VERIFICATION: 'none' };
+  const production = {
+    NODE_ENV: 'production',
+    RATE_LIMITS: 'on',
+    DATABASE_URL: 'mysql://u:p@127.0.0.1/x',
+    EMAIL_VERIFICATION: 'none',
+  };
   const named = (overrides = {}) =>
     transportOf(
       loadConfig({
