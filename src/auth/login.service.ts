@@ -6,6 +6,7 @@ import { Unavailable } from '../common/domain-error.js';
 import type { Client } from '../common/principal.js';
 import { Config } from '../config/config.js';
 import { inTransaction } from '../database/transaction.js';
+import { Metrics } from '../metrics/metrics.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
 import { UserRepository } from '../users/user.repository.js';
@@ -36,6 +37,7 @@ export class LoginService {
     private readonly attempts: PasswordAttempts,
     private readonly hasher: PasswordHasher,
     private readonly audit: AuditTrail,
+    private readonly metrics: Metrics,
   ) {}
 
   /**
@@ -55,7 +57,9 @@ export class LoginService {
     if (!user || !attempt.matches) {
       await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
       if (!device && !attempt.isLocked) await this.pairs.fail(client, account);
-      throw new InvalidCredentials(attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user');
+      const result = attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
+      this.metrics.loginAttempts.inc({ result });
+      throw new InvalidCredentials(result);
     }
     await this.refuseUnusable({ ...candidate, user }, client);
     if (attempt.isOutdated) await this.upgrade(user, password);
@@ -73,6 +77,7 @@ export class LoginService {
       const entry = { actor: { type: 'anonymous' }, subjectId: user.id, client, reason } as const;
       await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
     });
+    this.metrics.loginAttempts.inc({ result: reason });
     throw user.disabledAt ? new AccountDisabled() : new EmailNotVerified();
   }
 

@@ -79,6 +79,7 @@ export class SessionService {
       return this.devices.next(device, user.id, now, transaction);
     });
     this.metrics.sessionsOpened.inc();
+    this.metrics.loginAttempts.inc({ result: 'success' });
     return { ...(await this.tokensOf(session, now)), deviceToken };
   }
 
