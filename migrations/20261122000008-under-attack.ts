@@ -29,7 +29,7 @@ export class UnderAttack1795305600008 implements MigrationInterface {
 
     await createIndex(runner, 'ix_sessions_ended_expires', 'sessions (ended_at, expires_at)');
 
-    await addColumn(runner, 'users', 'breach_told_version INT NULL');
+    await addColumn(runner, 'users', 'breach_told_at DATETIME(3) NULL');
     await addColumn(runner, 'mail_requests', 'ip VARCHAR(45) NULL');
     await addColumn(runner, 'mail_requests', 'user_agent VARCHAR(512) NULL');
     await addColumn(runner, 'mail_requests', 'request_id CHAR(36) NULL');
@@ -71,7 +71,7 @@ export class UnderAttack1795305600008 implements MigrationInterface {
     for (const column of ['ip', 'user_agent', 'request_id']) {
       await runner.query(`ALTER TABLE mail_requests DROP COLUMN ${column}`);
     }
-    await runner.query('ALTER TABLE users DROP COLUMN breach_told_version');
+    await runner.query('ALTER TABLE users DROP COLUMN breach_told_at');
     await dropIndex(runner, 'ix_sessions_ended_expires', 'sessions');
     await runner.query('DROP TABLE devices');
     await runner.query('DROP TABLE rate_limits');

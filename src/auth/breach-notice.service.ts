@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { AuditTrail } from '../audit/audit-trail.js';
+import { Clock } from '../common/clock.js';
 import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Outbox } from '../mail/outbox.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -21,6 +22,7 @@ export class BreachNoticeService implements OnApplicationShutdown {
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly clock: Clock,
     private readonly blocklist: PasswordBlocklist,
     private readonly breached: BreachedPasswords,
     private readonly users: UserRepository,
@@ -36,7 +38,7 @@ export class BreachNoticeService implements OnApplicationShutdown {
    * @param user as the password was checked against it.
    */
   lookInto(user: User, password: string): void {
-    if (user.breachToldVersion === user.credentialsVersion || this.checks.size >= MAX_CHECKS) return;
+    if (user.breachToldAt !== null || this.checks.size >= MAX_CHECKS) return;
     const check: Promise<void> = this.check(user, password)
       .catch((error: unknown) => this.logger.warn({ event: 'breach_notice_failed', err: error }))
       .finally(() => this.checks.delete(check));
@@ -65,7 +67,7 @@ export class BreachNoticeService implements OnApplicationShutdown {
   private async tell(user: User, list: string): Promise<void> {
     const { id, email } = user;
     await inTransaction(this.dataSource, async (transaction) => {
-      if (!(await this.users.noteBreachTold(user, transaction))) return;
+      if (!(await this.users.noteBreachTold(user, this.clock.now(), transaction))) return;
       await this.outbox.add({ userId: id, email }, { kind: 'password_breached' }, transaction);
       const entry = { actor: { type: 'system' }, subjectId: id, reason: 'password_breached' } as const;
       await this.audit.record({ type: 'user_updated', ...entry }, transaction);

@@ -38,9 +38,9 @@ export class User {
   @Column('int', { name: 'credentials_version' })
   credentialsVersion!: number;
 
-  /** The `credentialsVersion` whose password the person was told of as breached; null when there was none. */
-  @Column('int', { name: 'breach_told_version', nullable: true })
-  breachToldVersion!: number | null;
+  /** When the person was told that the present password is known from a breach; null when they were not. */
+  @Column('datetime', { name: 'breach_told_at', precision: 3, nullable: true })
+  breachToldAt!: Date | null;
 
   /** Since when the account waits for its first proof of the address; null when it does not. Such an account is purged. */
   @Column('datetime', { name: 'pending_since', precision: 3, nullable: true })

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, IsNull, LessThan, LessThanOrEqual, Not, Or, type EntityManager, type Repository } from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
@@ -133,21 +133,17 @@ export class UserRepository {
   /**
    * Notes that the person is told of the present password as breached.
    *
-   * @returns false when that was noted before, or the account has changed since it was seen.
+   * @returns false when they were already, or the account has changed since it was seen.
    */
-  async noteBreachTold({ id, credentialsVersion }: SeenUser, transaction: EntityManager): Promise<boolean> {
-    const notYet = Or(IsNull(), Not(credentialsVersion));
-    const { affected } = await transaction.update(
-      User,
-      { id, credentialsVersion, breachToldVersion: notYet },
-      { breachToldVersion: credentialsVersion },
-    );
+  async noteBreachTold({ id, credentialsVersion }: SeenUser, at: Date, transaction: EntityManager): Promise<boolean> {
+    const seen = { id, credentialsVersion, breachToldAt: IsNull() };
+    const { affected } = await transaction.update(User, seen, { breachToldAt: at });
     return affected === 1;
   }
 
   /** A new password. @returns false when the account has changed since it was seen. */
   setPassword(seen: SeenUser, passwordHash: string, transaction: EntityManager): Promise<boolean> {
-    return this.changeCredentials(seen, { passwordHash }, transaction);
+    return this.changeCredentials(seen, { passwordHash, breachToldAt: null }, transaction);
   }
 
   /**
@@ -158,7 +154,7 @@ export class UserRepository {
   verifyEmail(seen: SeenUser, passwordHash: string | undefined, transaction: EntityManager): Promise<boolean> {
     const verified = { emailVerified: true, pendingSince: null };
     if (passwordHash === undefined) return this.change(seen, verified, transaction);
-    return this.changeCredentials(seen, { ...verified, passwordHash }, transaction);
+    return this.changeCredentials(seen, { ...verified, passwordHash, breachToldAt: null }, transaction);
   }
 
   /**
@@ -268,7 +264,7 @@ function complete(user: NewUser): User {
     ...user,
     lastLoginAt: null,
     credentialsVersion: 0,
-    breachToldVersion: null,
+    breachToldAt: null,
     disabledAt: null,
     deletedAt: null,
     eraseAt: null,

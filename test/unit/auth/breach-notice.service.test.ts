@@ -3,7 +3,7 @@ import { BreachNoticeService, MAX_CHECKS } from '../../../src/auth/breach-notice
 import type { BreachedPasswords } from '../../../src/auth/breached-passwords.js';
 import type { User } from '../../../src/users/user.entity.js';
 
-const user = { id: 'somebody', credentialsVersion: 2, breachToldVersion: 1 } as User;
+const user = { id: 'somebody', credentialsVersion: 2, breachToldAt: null } as User;
 
 /** Checks wait until they are let go. */
 function notices() {
@@ -19,7 +19,7 @@ function notices() {
   } as unknown as BreachedPasswords;
   const unused = undefined as never;
   const blocklist = { has: () => false } as never;
-  const service = new BreachNoticeService(unused, blocklist, breached, unused, unused, unused, unused);
+  const service = new BreachNoticeService(unused, unused, blocklist, breached, unused, unused, unused, unused);
   return { service, letGo, asked: () => asked };
 }
 
@@ -35,7 +35,7 @@ test('so many checks at once, and again as many when those are over', async () =
 
 test('who was told of this password is not looked into', () => {
   const { service, asked } = notices();
-  service.lookInto({ ...user, breachToldVersion: 2 }, 'violet kettle gravel');
+  service.lookInto({ ...user, breachToldAt: new Date(0) }, 'violet kettle gravel');
   expect(asked()).toBe(0);
 });
 

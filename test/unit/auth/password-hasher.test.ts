@@ -10,11 +10,11 @@ import { Metrics } from '../../../src/metrics/metrics.js';
 const secret = randomBytes(32);
 const masterKeys = new MasterKeys([secret]);
 const hashers: PasswordHasher[] = [];
-const hasherOf = (settings: Partial<Config> = {}, keys = masterKeys) => {
+const hasherOf = (settings: Partial<Config> = {}, keys = masterKeys, metrics = new Metrics()) => {
   const hasher = new PasswordHasher(
     Object.assign(new Config(), { bcryptCost: 4, hashConcurrency: 1, ...settings }),
     keys,
-    new Metrics(),
+    metrics,
   );
   hashers.push(hasher);
   return hasher;
@@ -119,13 +119,16 @@ describe('upgrades', () => {
 
 describe('load', () => {
   test('a full queue is a 503 with Retry-After, and what was accepted is done', async () => {
-    const results = await Promise.allSettled(Array.from({ length: 120 }, () => hasher.hash(ID, PASSWORD)));
+    const metrics = new Metrics();
+    const busy = hasherOf({}, masterKeys, metrics);
+    const results = await Promise.allSettled(Array.from({ length: 120 }, () => busy.hash(ID, PASSWORD)));
     const refused = results.filter((result) => result.status === 'rejected');
     expect(refused.length).toBeGreaterThan(0);
     expect(results.length - refused.length).toBeGreaterThanOrEqual(64);
     for (const { reason } of refused) {
       expect(reason).toMatchObject({ kind: 'unavailable', detail: 'hash_queue_full', headers: { 'Retry-After': '2' } });
     }
+    expect((await metrics.passwordHashRefusals.get()).values[0]?.value).toBe(refused.length);
   });
 
   test.runIf(process.platform === 'linux')(
