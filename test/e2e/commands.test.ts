@@ -1,10 +1,14 @@
 import bcrypt from 'bcrypt';
+import { exec } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { createWriteStream, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { AuditSealer } from '../../src/audit/audit-sealer.js';
+import { AuditTrail } from '../../src/audit/audit-trail.js';
 import { inTransaction } from '../../src/database/transaction.js';
 import { Outbox } from '../../src/mail/outbox.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
@@ -202,6 +206,8 @@ describe('one account', () => {
     const someId = randomUUID();
     const wrong = [['user:show'], ['user:show', 'a', 'b'], ['user:shou', 'a'], ['user:import'], [], ['user:show', 'a', '--yes'],
       ['mail:retry'], ['mail:retry', 'x'], ['mail:retry', someId, '--all']]; // prettier-ignore
+    wrong.push(['audit:purge'], ['audit:purge', '--before', 'yesterday'], ['audit:verify', '--since', '2026-02-30']);
+    wrong.push(['audit:verify', '--head', '3'], ['audit:export', '--format', 'csv']);
     for (const [args, ended] of wrong.map((args) => [args, cli(...args)] as const)) {
       const { code, stdout, stderr } = await ended;
       expect([code, stdout], args.join(' ')).toEqual([2, []]);
@@ -534,3 +540,86 @@ describe('user:import', () => {
     expect(await count(domain)).toBe(50_000);
   });
 });
+
+describeOnce('the audit trail', () => {
+  const seal = () => gatehouse.app.get(AuditSealer).sealAll();
+  beforeAll(() => gatehouse.app.get(AuditSealer).stop());
+
+  test('audit:verify says ok, or what was touched; audit:head is what it can be held against', async () => {
+    await gatehouse.signUpAndLogIn();
+    await seal();
+    const [kept] = await json('audit:head');
+    expect(Object.keys(kept)).toEqual(['number', 'hash', 'sealed_at']);
+    const head = `${kept.number}:${kept.hash}`;
+    expect((await cli('audit:head')).stdout).toEqual([`${head}  ${kept.sealed_at}`]);
+
+    const { code, stdout, stderr } = await cli('audit:verify', '--head', head);
+    expect([code, stderr]).toEqual([0, []]);
+    expect(stdout).toEqual([
+      expect.stringMatching(`^ok: \\d+ events in ${kept.number} seals, 3 waiting, head ${head}$`),
+    ]);
+    expect(await json('audit:verify', '--since', '2020-01-01', '--until', '2020-01-02T00:00:00Z')).toEqual([
+      { ok: true, events: 0, seals: 0, purged_seals: 0, waiting: 0, head: null, findings: [] },
+    ]);
+
+    await seal();
+    const [{ id }] = await gatehouse.sql("SELECT id FROM audit_events WHERE type = 'user_created' ORDER BY id LIMIT 1");
+    await gatehouse.sql('UPDATE audit_events SET ip = ? WHERE id = ?', ['192.0.2.66', id]);
+    const broken = await cli('audit:verify', '--head', `${kept.number}:${'A'.repeat(43)}`);
+    expect(broken).toMatchObject({ code: 1, stderr: [] });
+    expect(broken.stdout).toEqual([
+      `chain: seal ${kept.number}`,
+      expect.stringMatching(`^changed: event ${id} \\(seal \\d+\\)$`),
+    ]);
+    expect(await recorded(null)).toEqual(expect.arrayContaining(['sensitive_read audit_verify']));
+    await gatehouse.sql('UPDATE audit_events SET ip = ? WHERE id = ?', ['127.0.0.1', id]);
+  });
+
+  test('audit:export writes every event, and ends when nobody reads on', async () => {
+    const entries = Array.from({ length: 500 }, (_, i) => ({ type: 'sys_startup' as const, actor: { type: 'system' as const }, details: { i } })); // prettier-ignore
+    for (let i = 0; i < 6; i++) await gatehouse.app.get(AuditTrail).recordAll(entries);
+    const { code, stdout } = await cli('audit:export');
+    expect(code).toBe(0);
+    const events = stdout.map((line) => JSON.parse(line));
+    const rows = await gatehouse.sql('SELECT id FROM audit_events ORDER BY at, id');
+    expect(events.map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
+    expect(events.at(-1)).toMatchObject({ type: 'sensitive_read', reason: 'audit_export', actor_type: 'operator' });
+    expect(Object.keys(events[0])).not.toContain('mac');
+    expect((await cli('audit:export', '--until', '2020-01-01', '--format', 'jsonl')).stdout).toEqual([]);
+
+    const words = [process.execPath, resolve('dist/src/cli.js')].map((word) => `'${word}'`).join(' ');
+    const head = await promisify(exec)(`${words} audit:export | head -n 1`, {
+      env: { ...process.env, ...gatehouse.env },
+    });
+    expect(head).toEqual({ stdout: `${stdout[0]}\n`, stderr: '' });
+  });
+
+  test('audit:purge deletes what is old, and the rest is whole', async () => {
+    await seal();
+    expect((await cli('audit:purge', '--before', '2020-01-01')).stdout).toEqual([
+      'Nothing to do: no event is that old.',
+    ]);
+    const count = (await gatehouse.sql('SELECT id FROM audit_events')).length;
+    const before = new Date(Date.now() + 1).toISOString();
+    expect(await json('audit:purge', '--before', before)).toEqual([{ purged: count }]);
+    expect((await json('audit:verify'))[0]).toMatchObject({ ok: true, events: 0 });
+  });
+});
+
+// In production, which is never SQLite, the trail has to be kept.
+if (isDatabaseServer()) {
+  test('audit:purge refuses in production what is not a year old', async () => {
+    const env = {
+      ...gatehouse.env,
+      NODE_ENV: 'production',
+      SMTP_URL: '',
+      EMAIL_VERIFICATION: 'none',
+      BCRYPT_COST: '12',
+      RATE_LIMITS: 'on',
+    };
+    const before = new Date(Date.now() - 364 * 86_400_000).toISOString();
+    const { code, program } = await runCli(env, 'audit:purge', '--before', before);
+    const stderr = ['Nothing was deleted: in production events are kept for 12 months.'];
+    expect([code, program.stdout, program.stderr]).toEqual([1, [], stderr]);
+  });
+}
