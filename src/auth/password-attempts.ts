@@ -18,7 +18,9 @@ import { LoginFailureRepository, MAX_CONSECUTIVE_FAILURES, type Settlement } fro
 import { MailRequestRepository } from './mail-request.repository.js';
 import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
 
-const WAIT_MS = 25;
+/** Between two looks whether there is room, doubled each time: hundreds who wait must not keep the row busy. */
+const FIRST_WAIT_MS = 25;
+const LONGEST_PAUSE_MS = 200;
 const LONGEST_WAIT_MS = 15_000;
 const RETRY_AFTER_SECONDS = 2;
 /** Addresses without an account share so many counters: there is no end of addresses, and of rows there must be one. */
@@ -171,10 +173,11 @@ export class PasswordAttempts {
 
   /** @returns false when the account is locked. */
   private async reserve(counter: string): Promise<boolean> {
-    for (const deadline = performance.now() + LONGEST_WAIT_MS; performance.now() < deadline;) {
+    const deadline = performance.now() + LONGEST_WAIT_MS;
+    for (let pauseMs = FIRST_WAIT_MS; performance.now() < deadline; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       const reservation = await this.failures.reserve(counter, this.clock.now());
       if (reservation !== 'wait') return reservation === 'granted';
-      await sleep(WAIT_MS * (0.5 + Math.random()));
+      await sleep(pauseMs * (0.5 + Math.random()));
     }
     throw new Unavailable('too_many_checks_of_one_account', RETRY_AFTER_SECONDS);
   }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { baseEnvironment, newAccount, startGatehouse, type Gatehouse, type Tokens } from '../support/gatehouse.js';
-import { isDatabaseServer, startServer, temporaryDatabase } from '../support/server-process.js';
+import { freePort, isDatabaseServer, startServer, temporaryDatabase } from '../support/server-process.js';
 
 // Two connections to one SQLite file in one process wait for each other in vain, because the driver is synchronous. There
 // the same holds for two clients of one instance.
@@ -156,4 +156,35 @@ test('sign-ups of one address at once, over both: one account, and everybody els
 function sessionOf(accessToken: string): string {
   const claims = Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString();
   return (JSON.parse(claims) as { sid: string }).sid;
+}
+
+if (hasTwo) {
+  test('200 wrong guesses at one account at once, over two processes: ten looks at the password, then it is locked', async () => {
+    const env = { ...baseEnvironment(await temporaryDatabase()), HASH_CONCURRENCY: '2' };
+    const ports = [await freePort(), await freePort()];
+    const [first, second] = [
+      await startServer({ ...env, METRICS_PORT: String(ports[0]) }),
+      await startServer({ ...env, METRICS_PORT: String(ports[1]) }),
+    ];
+    const { email, password } = await first.signUp();
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, index) =>
+        (index % 2 ? first : second).post('/auth/login', { email, password: `guess number ${index}` }),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toEqual([]);
+    // 503 where the queue of hashes was full: nothing was looked at then.
+    expect(answers.every(({ status }) => status === 401 || status === 503)).toBe(true);
+    const looks = await Promise.all(ports.map(storedPasswordChecks));
+    expect(looks.reduce((sum, one) => sum + one)).toBe(10);
+    for (const server of [first, second]) {
+      expect((await server.post('/auth/login', { email, password })).status).toBe(401);
+    }
+    await Promise.all([first.stop(), second.stop()]);
+  });
+}
+
+async function storedPasswordChecks(port: number): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(/^gatehouse_password_hashes_total\{purpose="check"\} (\d+)$/m.exec(text)?.[1] ?? 0);
 }
