@@ -46,6 +46,10 @@ export class AuditSealer {
     metrics.gauge('audit_unsealed_events', 'Events that no seal covers yet.', () =>
       dataSource.getRepository(UnsealedEvent).count(),
     );
+    metrics.gauge('audit_oldest_unsealed_seconds', 'For how long the oldest event waits for its seal.', async () => {
+      const [oldest] = await dataSource.getRepository(UnsealedEvent).find({ order: { eventId: 'ASC' }, take: 1 });
+      return oldest ? Math.max(0, clock.now().getTime() - timeOf(oldest.eventId)) / 1000 : 0;
+    });
   }
 
   start(): void {
@@ -115,3 +119,6 @@ export class AuditSealer {
     this.logger.error({ event: 'audit_tampered', audit_id: id, reason: event ? 'changed' : 'removed' });
   }
 }
+
+/** Of a UUIDv7 (RFC 9562 §5.7), in milliseconds since 1970. */
+const timeOf = (id: string) => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

@@ -149,6 +149,7 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
       return result;
     } catch (error) {
       if (/queue is at limit/.test((error as Error).message)) {
+        this.metrics.passwordHashRefusals.inc();
         throw new Unavailable('hash_queue_full', RETRY_AFTER_SECONDS);
       }
       throw error;

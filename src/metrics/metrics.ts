@@ -32,6 +32,7 @@ export class Metrics {
     'bcrypt hashes computed: check (a stored password), decoy (nothing to check, equal work), new (to be stored).',
     ['purpose'],
   );
+  readonly passwordHashRefusals = this.counter('password_hash_refusals_total', 'Hashes refused by a full queue: 503.');
   readonly loginAttempts = this.counter('login_attempts_total', 'Logins tried, by what came of them.', ['result']);
   readonly locks = this.counter(
     'locks_total',

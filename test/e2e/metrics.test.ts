@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { AuditSealer } from '../../src/audit/audit-sealer.js';
 import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
@@ -86,6 +87,7 @@ test('shows how full and how late everything is', async () => {
     'outbox_dead',
     'outbox_oldest_seconds',
     'audit_unsealed_events',
+    'audit_oldest_unsealed_seconds',
     'http_connections',
     'login_accounts_per_address_max',
     'nodejs_eventloop_lag_p99_seconds',
@@ -109,4 +111,18 @@ test('a mail that waits shows with its age', async () => {
   const age = valuesOf(text, 'gatehouse_outbox_oldest_seconds')[''];
   expect(age).toBeGreaterThanOrEqual(29);
   expect(age).toBeLessThan(60);
+});
+
+test('an event that no seal covers shows with its age', async () => {
+  const sealer = gatehouse.app.get(AuditSealer);
+  await sealer.stop();
+  await sealer.sealAll();
+  expect(valuesOf(await scrape(), 'gatehouse_audit_oldest_unsealed_seconds')['']).toBe(0);
+  await gatehouse.signUp();
+  gatehouse.passSeconds(300);
+  const age = valuesOf(await scrape(), 'gatehouse_audit_oldest_unsealed_seconds')[''];
+  gatehouse.passSeconds(-300);
+  sealer.start();
+  expect(age).toBeGreaterThanOrEqual(300);
+  expect(age).toBeLessThan(330);
 });
