@@ -111,6 +111,8 @@ async function askForReset({ email }: Account): Promise<string> {
 }
 
 describe('/verify-email', () => {
+  // Proves ASVS 14.2.1: no secret is read from an address, and none is put into one that a server sees
+  // Proves ours (Recovery and mail): a mail scanner that opens a link uses nothing up
   test('with a mouse: a look uses nothing up, the button does', async () => {
     const account = await signUp();
     const token = await gatehouse.mailedToken(account.email, VERIFY_MAIL);
@@ -217,6 +219,7 @@ describe('/reset-password', () => {
     expect(await statusOfLogin({ ...account, password: NEW_PASSWORD })).toBe(200);
   });
 
+  // Proves ASVS 6.2.6: a password field hides what is typed, and shows it to whoever wants to see it
   test('the password can be looked at, until it is sent', async () => {
     await newWindow();
     await openLink('/reset-password', 'not-one-of-ours');
@@ -238,6 +241,7 @@ describe('/reset-password', () => {
     expect(await field.inputValue()).toBe('');
   });
 
+  // Proves ASVS 6.2.7: password managers find what they look for
   test('password managers find what they look for', async () => {
     await newWindow();
     await openLink('/reset-password', 'not-one-of-ours');
@@ -326,6 +330,7 @@ describe('both pages', () => {
     await expectAnswer(CONFIRMED);
   });
 
+  // Proves ASVS 3.4.1, ASVS 3.4.4, ASVS 3.4.5, ASVS 3.4.6: security headers on every answer, also on what is not HTTP
   test.each(PAGES)('%s has a strict policy, and its parts the right types', async (path) => {
     const answer = await gatehouse.get(path);
     const policy = answer.headers.get('content-security-policy') ?? '';

@@ -40,6 +40,9 @@ async function tokensOf(account: Account, instance = gatehouse) {
 }
 
 describe('at once', () => {
+  // Proves ASVS 7.4.2: an account that is disabled or deleted loses every session at once
+  // Proves ASVS 10.3.3: the id of an account is never given again
+  // Proves GDPR 17: a deleted account is closed at once, and its data goes
   test('nobody logs in, every token is dead, the data is gone, the address is free, the id stays taken', async () => {
     const account = await gatehouse.signUp();
     const [mine, other] = [await tokensOf(account), await tokensOf(account)];
@@ -67,6 +70,7 @@ describe('at once', () => {
     expect((await gatehouse.signUp({ email })).id).not.toBe(account.id);
   });
 
+  // Proves ASVS 6.2.2, ASVS 6.2.3, ASVS 7.5.1: the present password before a change of password, address or life
   test('a wrong password is a 403 and deletes nothing', async () => {
     const account = await gatehouse.signUp();
     const { access_token: token } = await tokensOf(account);
@@ -74,6 +78,7 @@ describe('at once', () => {
     await gatehouse.logIn(account);
   });
 
+  // Proves ASVS 6.3.7, 63B-4 §4.2.3, 63B-4 §4.6: the owner is told of every change, at both addresses when it is the address
   test('of ten at once one deletes, and one note is sent', async () => {
     const account = await gatehouse.signUp();
     const { access_token: token } = await tokensOf(account);
@@ -85,6 +90,7 @@ describe('at once', () => {
   });
 });
 
+// Proves GDPR 17: a deleted account is closed at once, and its data goes
 test('with days of grace the data waits for them, and the account does not', async () => {
   const patient = await gatehouse.another({ DELETION_GRACE_DAYS: '2' });
   const account = await patient.signUp();

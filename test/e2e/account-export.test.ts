@@ -7,6 +7,9 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
+// Proves RFC 6749 §5.1, ASVS 14.3.2, ASVS 14.2.2: nothing but the key set may be stored by a cache
+// Proves ASVS 8.2.2: a person sees their own history and nobody else’s
+// Proves GDPR 15, GDPR 20: a person gets everything that is held about them, and nothing secret
 test('everything about the caller as a file, and nothing secret or of somebody else', async () => {
   const account = await gatehouse.signUp();
   await gatehouse.signUpAndLogIn();

@@ -7,6 +7,8 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
+// Proves RFC 6749 §5.1, ASVS 14.3.2, ASVS 14.2.2: nothing but the key set may be stored by a cache
+// Proves ASVS 8.2.2: a person sees their own history and nobody else’s
 test('a person sees what happened to their account, newest first, page by page, and nothing of others', async () => {
   const account = await gatehouse.signUp();
   await gatehouse.signUpAndLogIn();
@@ -30,6 +32,7 @@ test('a person sees what happened to their account, newest first, page by page, 
   expect(all.body.events[0]).toMatchObject({ ip: '127.0.0.1', outcome: 'success', actor_type: 'user' });
 });
 
+// Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
 test.each([
   ['limit=0', 'limit'],
   ['limit=101', 'limit'],

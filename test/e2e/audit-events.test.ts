@@ -57,6 +57,7 @@ async function outcomeOf(work: () => Promise<Answer>): Promise<{ answer: Answer;
 const wrong = 'not the right one';
 const logIn = ({ email, password }: Account) => gatehouse.post('/auth/login', { email, password });
 
+// Proves ASVS 16.2.1, ASVS 16.3.1, PCI 10.2.1.4, PCI 10.2.1.5, PCI 10.2.2: each flow, successful or not, leaves one event: what, who, about whom, from where, with what outcome
 describe('each flow writes one outcome event', () => {
   test('sign-up', async () => {
     const account = newAccount();
@@ -138,6 +139,7 @@ describe('each flow writes one outcome event', () => {
     expect(all.row).toMatchObject({ type: 'session_logout', reason: 'logout_all' });
   });
 
+  // Proves ASVS 16.3.2: a try at what is somebody else’s is an event
   test('a session of somebody else', async () => {
     const { access_token: token } = await gatehouse.signUpAndLogIn();
     const account = await gatehouse.signUp();
@@ -211,6 +213,7 @@ describe('each flow writes one outcome event', () => {
     logs.push(patient.logLines);
   });
 
+  // Proves PCI 10.2.1.2: what an operator does is an event with their name
   test('what an operator does', async () => {
     const { id } = await gatehouse.signUp();
     const administration = gatehouse.app.get(AccountAdministrationService, { strict: false });
@@ -229,6 +232,7 @@ describe('each flow writes one outcome event', () => {
   });
 });
 
+// Proves ASVS 16.2.1, ASVS 16.3.1, PCI 10.2.1.4, PCI 10.2.1.5, PCI 10.2.2: each flow, successful or not, leaves one event: what, who, about whom, from where, with what outcome
 test('every type has its flow', () => {
   // Shown elsewhere: the commands' in e2e/commands and integration/audit, the budgets' in e2e/rate-limits, the breach
   // check's in e2e/breached-passwords, and those of the process by this file's own start and stop.
@@ -244,6 +248,8 @@ test('every type has its flow', () => {
   expect([...shown, ...elsewhere].sort()).toEqual([...AUDIT_EVENT_TYPES].sort());
 });
 
+// Proves ASVS 16.4.3, PCI 10.3.3: the log stream has every event, for a system elsewhere
+// Proves PCI 10.2.1.6: the start of a process is an event
 test('starting is recorded, and the log stream has what the table has, line by line', async () => {
   const rows = await allRows();
   expect(rows[0]).toMatchObject({ type: 'sys_startup', actor_type: 'system' });
@@ -263,6 +269,7 @@ test('starting is recorded, and the log stream has what the table has, line by l
   }
 });
 
+// Proves ASVS 16.2.5, CS Logging: no secret in a log line, an error body or an event
 test('no secret and no address stands in a row', async () => {
   const text = JSON.stringify(await allRows());
   for (const secret of gatehouse.secrets) expect(text).not.toContain(secret);

@@ -45,6 +45,8 @@ test('a token made like this from the untouched claims passes: what follows fail
   expect(await statusOf(sign(header, claims))).toBe(200);
 });
 
+// Proves RFC 9068 §4, RFC 8725 §3.1, RFC 8725 §3.2, ASVS 9.1.1, ASVS 9.1.2: one algorithm and our own keys: a header that is not exactly ours is refused
+// Proves ASVS 9.1.3, RFC 8725 §3.10, ASVS 1.3.6: no token brings its own key or names where to get one
 describe('401 for a header that is not exactly ours', () => {
   test.each([
     ['alg none', { alg: 'none' }],
@@ -80,6 +82,7 @@ describe('401 for a header that is not exactly ours', () => {
   });
 });
 
+// Proves RFC 9068 §4, RFC 8725 §3.8, RFC 8725 §3.9, ASVS 9.2.1, ASVS 9.2.3: issuer, audience and times are exact, and no claim may be missing
 describe('401 for claims that are not ours, for us, in time', () => {
   test.each(['iss', 'aud', 'sub', 'client_id', 'iat', 'exp', 'jti', 'sid', 'auth_time'])('no %s', async (name) => {
     expect(await statusOf(sign(header, without(claims, name)))).toBe(401);
@@ -128,6 +131,8 @@ describe('401 for claims that are not ours, for us, in time', () => {
   });
 });
 
+// Proves CS JSON Web Token: sessions are revoked, not spellings of tokens
+// Proves RFC 7515: a token has one spelling
 describe('401 for another spelling', () => {
   test.each([
     ['padding', (t: string) => `${t}==`],
@@ -149,6 +154,7 @@ describe('401 for another spelling', () => {
     expect(await statusOf(change(token))).toBe(401);
   });
 
+  // Proves RFC 9068 §4, RFC 8725 §3.1, RFC 8725 §3.2, ASVS 9.1.1, ASVS 9.1.2: one algorithm and our own keys: a header that is not exactly ours is refused
   test('a key of our kind that is not ours', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     expect(await statusOf(sign(header, claims, privateKey))).toBe(401);
@@ -158,6 +164,8 @@ describe('401 for another spelling', () => {
 describe('the Authorization header', () => {
   const me = (headers: Record<string, string>) => gatehouse.get('/users/me', { headers });
 
+  // Proves RFC 6750 §3: the challenge tells of an error only where there was a token
+  // Proves RFC 9110 §15.5.2: every 401 carries a Bearer challenge
   test('nothing: 401, and the challenge has no error code (RFC 6750, section 3)', async () => {
     const { status, headers, body } = await me({});
     expect(status).toBe(401);
@@ -165,6 +173,7 @@ describe('the Authorization header', () => {
     expect(body.code).toBe('invalid_token');
   });
 
+  // Proves RFC 6750 §3: the challenge tells of an error only where there was a token
   test('a bad token: the challenge says so', async () => {
     const { status, headers } = await me({ Authorization: 'Bearer x' });
     expect(status).toBe(401);
@@ -179,12 +188,15 @@ describe('the Authorization header', () => {
     expect((await me({ Authorization: `bearer ${token}` })).status).toBe(200);
   });
 
+  // Proves RFC 6750 §2: a token comes in one Authorization header and nowhere else
+  // Proves ASVS 14.2.1: no secret is read from an address, and none is put into one that a server sees
   test('a token in the query or the body is not looked at', async () => {
     expect((await gatehouse.get(`/users/me?access_token=${token}`)).status).toBe(401);
     expect((await gatehouse.post('/auth/logout-all', { access_token: token })).status).toBe(401);
   });
 });
 
+// Proves ours (Checking tokens): forged key ids cost three queries at most, however many come
 test('unknown kids ask the database once a second at most', async () => {
   let queries = 0;
   const runner = gatehouse.dataSource.driver.createQueryRunner.bind(gatehouse.dataSource.driver);

@@ -51,6 +51,7 @@ const events = (subjectId: string) =>
     'password_breached',
   ]);
 
+// Proves ASVS 6.2.12: breached passwords are refused when new, and told of once when in use
 describe('a new password that is known from a breach', () => {
   test('sign-up refuses it, and counts', async () => {
     const before = await counted('breachedPasswords', { list: 'range', use: 'new' });
@@ -100,6 +101,7 @@ describe('a new password that is known from a breach', () => {
   });
 });
 
+// Proves ASVS 14.2.3: five digits of a SHA-1 of a password leave the house, and only with HIBP_URL
 test('five digits leave the house, and nothing else of any password', async () => {
   const { prefix } = splitDigest((await gatehouse.signUp()).password);
   expect(range.requests.at(-1)?.path).toBe(`/range/${prefix}`);
@@ -114,6 +116,7 @@ test('five digits leave the house, and nothing else of any password', async () =
   for (const secret of gatehouse.secrets) expect(logged).not.toContain(splitDigest(secret).suffix);
 });
 
+// Proves ASVS 6.2.12, ASVS 16.3.4: the breach check fails open, and records that
 describe('when the service does not answer', () => {
   const monitor = async () => {
     const rows = await gatehouse.sql(
@@ -151,6 +154,7 @@ describe('when the service does not answer', () => {
   });
 });
 
+// Proves ASVS 6.2.12: breached passwords are refused when new, and told of once when in use
 describe('a login with a password that is known by now', () => {
   /** Signed up before it was known. */
   async function breachedAccount(): Promise<Account & { id: string }> {
@@ -261,6 +265,7 @@ test('a password that is known from nowhere is told of to nobody', async () => {
 });
 
 // Last: it takes the log lines of the process.
+// Proves ASVS 6.2.12: breached passwords are refused when new, and told of once when in use
 describe('where an address has to be proved', () => {
   let strict: Gatehouse;
   beforeAll(async () => {
@@ -279,6 +284,7 @@ describe('where an address has to be proved', () => {
     expect((await verify(fresh())).status).toBe(204);
   });
 
+  // Proves ASVS 6.3.8, CS Authentication: a sign-up that must be verified says the same, in the same time, for every address
   test('a sign-up that tells nobody who has an account asks and answers alike for every address', async () => {
     const { email } = newAccount();
     expect((await strict.post('/auth/signup', newAccount({ email }))).status).toBe(202);

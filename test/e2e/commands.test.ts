@@ -68,6 +68,7 @@ async function recorded(subjectId: string | null): Promise<string[]> {
 const tryLogin = ({ email, password }: Account) => gatehouse.post('/auth/login', { email, password });
 const statusOf = async (token: string) => (await gatehouse.get('/users/me', { token })).status;
 
+// Proves PCI 10.2.1.2: what an operator does is an event with their name
 describe('one account', () => {
   testOnce('user:show, by address and by id, without a secret', async () => {
     const account = await gatehouse.signUp();
@@ -104,6 +105,8 @@ describe('one account', () => {
     expect(await json('user:show', account.email)).toMatchObject([{ locked_until: null, password_disabled: true }]);
   });
 
+  // Proves ASVS 6.3.8, CS Authentication: what is wrong with an account is told after the right password alone
+  // Proves ASVS 7.4.2: an account that is disabled or deleted loses every session at once
   test('user:disable ends its sessions at once, and user:enable lets it in again', async () => {
     const account = await gatehouse.signUp();
     const before = await gatehouse.logIn(account);
@@ -136,6 +139,7 @@ describe('one account', () => {
     ]);
   });
 
+  // Proves ASVS 7.4.5: an operator ends the sessions of a person
   testOnce('user:logout ends its sessions and leaves the account as it is', async () => {
     const account = await gatehouse.signUp();
     const sessions = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
@@ -545,6 +549,8 @@ describeOnce('the audit trail', () => {
   const seal = () => gatehouse.app.get(AuditSealer).sealAll();
   beforeAll(() => gatehouse.app.get(AuditSealer).stop());
 
+  // Proves ASVS 16.4.2, PCI 10.3.2, PCI 10.3.4: whatever somebody changes, removes, inserts or reorders in the audit trail is found
+  // Proves PCI 10.2.1.3: reading the audit trail is an event
   test('audit:verify says ok, or what was touched; audit:head is what it can be held against', async () => {
     await gatehouse.signUpAndLogIn();
     await seal();
@@ -575,6 +581,7 @@ describeOnce('the audit trail', () => {
     await gatehouse.sql('UPDATE audit_events SET ip = ? WHERE id = ?', ['127.0.0.1', id]);
   });
 
+  // Proves PCI 10.2.1.3: reading the audit trail is an event
   test('audit:export writes every event, and ends when nobody reads on', async () => {
     const entries = Array.from({ length: 500 }, (_, i) => ({ type: 'sys_startup' as const, actor: { type: 'system' as const }, details: { i } })); // prettier-ignore
     for (let i = 0; i < 6; i++) await gatehouse.app.get(AuditTrail).recordAll(entries);
@@ -608,6 +615,7 @@ describeOnce('the audit trail', () => {
 
 // In production, which is never SQLite, the trail has to be kept.
 if (isDatabaseServer()) {
+  // Proves PCI 10.5.1: no event is deleted before it is a year old
   test('audit:purge refuses in production what is not a year old', async () => {
     const env = {
       ...gatehouse.env,

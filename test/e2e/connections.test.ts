@@ -43,6 +43,7 @@ async function medianLatencyMs(server: ServerProcess, times = 21): Promise<numbe
 const start = async (settings: Record<string, string> = {}) =>
   startServer({ ...baseEnvironment(await temporaryDatabase()), ...settings });
 
+// Proves ASVS 15.2.2, CS Node.js Security: thousands of half-sent requests keep nobody out
 test('beyond MAX_CONNECTIONS the oldest that wait make room: nobody is kept out', async () => {
   const server = await start({ MAX_CONNECTIONS: '100' });
   const slow = await openSlow(server, 300);
@@ -55,6 +56,7 @@ test('beyond MAX_CONNECTIONS the oldest that wait make room: nobody is kept out'
 
 // It is about sockets and takes the seconds of a time-out: once is enough.
 if (!isDatabaseServer()) {
+  // Proves ASVS 15.2.2, CS Node.js Security: thousands of half-sent requests keep nobody out
   test('2,000 half-sent requests that trickle on leave the others under 100 ms, and are ended', async () => {
     const server = await start();
     const slow = await openSlow(server, 2_000);

@@ -26,6 +26,7 @@ async function failTen(account: Account, device?: string): Promise<void> {
   for (let i = 0; i < 10; i++) expect((await guess(account, device)).status).toBe(401);
 }
 
+// Proves ASVS 6.1.1: a device that has logged in before is not kept out by the failures of others
 describe('a device that has logged in before', () => {
   test('gets in while somebody else has locked the account', async () => {
     const account = await gatehouse.signUp();
@@ -71,6 +72,7 @@ describe('a device that has logged in before', () => {
   });
 });
 
+// Proves ours (Throttling): a device token is forged by nobody, used once, and dead after a new password
 describe('a device token', () => {
   test('is replaced at every login; the one before counts as none', async () => {
     const account = await gatehouse.signUp();
@@ -114,6 +116,7 @@ describe('a device token', () => {
     expect((await post(account, changed(device))).status).toBe(401);
   });
 
+  // Proves RFC 8725 §3.11, RFC 8725 §3.12, ASVS 9.2.2: no kind of token passes for another; those that are no access tokens are opaque
   test('opens nothing by itself', async () => {
     const account = await gatehouse.signUp();
     const device = await logInOn(account);
@@ -121,6 +124,7 @@ describe('a device token', () => {
     expect((await gatehouse.post('/auth/refresh', { refresh_token: device })).status).toBe(401);
   });
 
+  // Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
   test('of another type is a 422', async () => {
     const account = await gatehouse.signUp();
     const { email, password } = account;
@@ -140,6 +144,7 @@ describe('a device token', () => {
     expect((await post({ ...account, password }, device)).status).toBe(401);
   });
 
+  // Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
   test('works under a new master key, as long as the old one is in the list', async () => {
     const account = await gatehouse.signUp();
     const device = await logInOn(account);

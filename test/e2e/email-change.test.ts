@@ -18,6 +18,7 @@ async function person(): Promise<Account & { id: string; token: string }> {
 const request = ({ token, password }: { token: string; password: string }, newEmail: string) =>
   gatehouse.post('/users/me/email', { current_password: password, new_email: newEmail }, { token });
 
+// Proves ASVS 6.3.7, 63B-4 §4.2.3, 63B-4 §4.6: the owner is told of every change, at both addresses when it is the address
 test('nothing changes before the link is used; then the new address logs in, and both are told', async () => {
   const ada = await person();
   const { email } = newAccount();
@@ -37,6 +38,7 @@ test('nothing changes before the link is used; then the new address logs in, and
   await gatehouse.signUp({ email: ada.email });
 });
 
+// Proves ASVS 6.2.2, ASVS 6.2.3, ASVS 7.5.1: the present password before a change of password, address or life
 test('a wrong password is a 403, and an address that is none a 422', async () => {
   const ada = await person();
   expect((await request({ ...ada, password: 'not the right one' }, newAccount().email)).body.code).toBe(
@@ -46,6 +48,8 @@ test('a wrong password is a 403, and an address that is none a 422', async () =>
 });
 
 describe('an address that somebody has', () => {
+  // Proves ASVS 6.3.8: a change of address tells nobody who has an account
+  // Proves ASVS 6.3.7: the owner is told of what looks like somebody else
   test('is not revealed: the same answer, a note to its owner, and no link', async () => {
     const [ada, eve] = [await person(), await person()];
     const answer = await request(eve, ada.email);
@@ -79,6 +83,7 @@ describe('an address that somebody has', () => {
 });
 
 describe('the link', () => {
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('works once: of 20 uses at once one succeeds', async () => {
     const ada = await person();
     const { email } = newAccount();
@@ -88,6 +93,7 @@ describe('the link', () => {
     expect(answers.filter(({ status }) => status === 204)).toHaveLength(1);
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('is dead once another address was asked for, and when the password has changed', async () => {
     const ada = await person();
     const [first, second] = [newAccount().email, newAccount().email];

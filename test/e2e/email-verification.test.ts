@@ -26,6 +26,7 @@ async function verified(): Promise<Account> {
 }
 
 describe('sign-up', () => {
+  // Proves ASVS 6.3.8, CS Authentication: a sign-up that must be verified says the same, in the same time, for every address
   test('the same answer, byte by byte, for a new address, a waiting one and one that has an account', async () => {
     const [fresh, waiting, taken] = [newAccount(), newAccount(), await verified()];
     await signUp(waiting);
@@ -39,6 +40,7 @@ describe('sign-up', () => {
     expect(new Set(comparable).size).toBe(1);
   });
 
+  // Proves ASVS 6.3.8, CS Authentication: a sign-up that must be verified says the same, in the same time, for every address
   test('what is refused is refused alike', async () => {
     const { email } = await verified();
     const { status, body } = await signUp({ email, password: 'short' });
@@ -46,6 +48,7 @@ describe('sign-up', () => {
     expect(body.errors[0].code).toBe('password_too_short');
   });
 
+  // Proves ASVS 6.3.7: the owner is told of what looks like somebody else
   test('the owner of a taken address is told, and nothing changes', async () => {
     const account = await verified();
     await signUp(newAccount({ email: account.email.toUpperCase() }));
@@ -54,6 +57,7 @@ describe('sign-up', () => {
     expect((await logIn(account)).status).toBe(200);
   });
 
+  // Proves ours (Recovery and mail): no password chosen by somebody else opens an account
   test('20 at once for one address make one account, which its owner gets', async () => {
     const { email } = newAccount();
     const attempts = Array.from({ length: 20 }, () => newAccount({ email }));
@@ -71,6 +75,7 @@ describe('sign-up', () => {
 });
 
 describe('an account that is not verified', () => {
+  // Proves ASVS 6.3.8, CS Authentication: what is wrong with an account is told after the right password alone
   test('cannot log in: 403 after the right password, before that the ordinary 401', async () => {
     const account = newAccount();
     await signUp(account);
@@ -83,6 +88,7 @@ describe('an account that is not verified', () => {
     expect((await gatehouse.get('/users/me', { token })).body.email_verified).toBe(true);
   });
 
+  // Proves ours (Recovery and mail): no password chosen by somebody else opens an account
   test('loses its password and its links when somebody signs up with the address again', async () => {
     const [stranger, owner] = [newAccount(), newAccount()];
     owner.email = stranger.email;
@@ -105,6 +111,7 @@ describe('an account that is not verified', () => {
     await gatehouse.logIn(chosen);
   });
 
+  // Proves ASVS 14.2.7: what is no longer needed is deleted, to the second
   test('is purged after seven days, and its address is free; a verified one stays', async () => {
     const [waiting, stays] = [newAccount(), await verified()];
     await signUp(waiting);
@@ -135,6 +142,8 @@ test('a second sign-up starts the seven days again', async () => {
 });
 
 describe('the link', () => {
+  // Proves ASVS 14.2.1: no secret is read from an address, and none is put into one that a server sees
+  // Proves ours (Recovery and mail): a mail scanner that opens a link uses nothing up
   test('is in the fragment of a page of ours, and a GET of the page uses nothing up', async () => {
     const account = newAccount();
     await signUp(account);
@@ -147,6 +156,7 @@ describe('the link', () => {
     expect((await verify(token)).status).toBe(204);
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('works once: of 20 uses at once one succeeds', async () => {
     const account = newAccount();
     await signUp(account);
@@ -156,6 +166,7 @@ describe('the link', () => {
     expect(answers.filter(({ body }) => body?.code === 'invalid_or_expired_token')).toHaveLength(19);
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('works in the last second of its 24 hours, and not in the next', async () => {
     const [inTime, late] = [newAccount(), newAccount()];
     for (const account of [inTime, late]) await signUp(account);
@@ -167,6 +178,7 @@ describe('the link', () => {
     gatehouse.passSeconds(-DAY - 1);
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('is dead once a newer one was asked for', async () => {
     const account = newAccount();
     await signUp(account);
@@ -190,6 +202,7 @@ describe('the link', () => {
     expect(body.code).toBe('invalid_or_expired_token');
   });
 
+  // Proves RFC 8725 §3.11, RFC 8725 §3.12, ASVS 9.2.2: no kind of token passes for another; those that are no access tokens are opaque
   test('of another kind does not do', async () => {
     const account = await verified();
     await gatehouse.post('/auth/password/forgot', { email: account.email });
@@ -198,6 +211,7 @@ describe('the link', () => {
     expect((await gatehouse.post('/auth/email/confirm-change', { token: reset })).status).toBe(422);
   });
 
+  // Proves PCI 8.3.2, 63B-4 §3.1.1.2(storage): a stolen database has no hash to guess against, no token and no key
   test('is only a digest in the table', async () => {
     const account = newAccount();
     await signUp(account);
@@ -210,6 +224,7 @@ describe('the link', () => {
 });
 
 describe('resend', () => {
+  // Proves CS Forgot Password: forgot and resend answer alike, in the same time, for every address
   test('answers 202 whatever the address is, and mails only who waits', async () => {
     const [waiting, done, nobody] = [newAccount(), await verified(), newAccount()];
     await signUp(waiting);

@@ -25,6 +25,7 @@ test('a pending migration: alive, not ready', async () => {
   expect((await gatehouse.get('/health/ready')).status).toBe(200);
 });
 
+// Proves ASVS 16.5.2, ASVS 16.5.3: a database out of reach means 503, never yes and never no
 describe('a database that has gone: alive, not ready, 503 for what needs it, and all is well when it is back', () => {
   const login = { email: 'ada@example.com', password: 'violet kettle gravel' };
 

@@ -27,7 +27,9 @@ function expectProblem({ status, headers, body }: Answer, expected: number, code
   ).toEqual(names);
 }
 
+// Proves ASVS 4.1.1, RFC 9457: every error is a problem of its type, with a stable code and the id of the request
 describe('the body', () => {
+  // Proves ASVS 15.3.6, ASVS 15.3.7, ASVS 1.5.3: a key that comes twice, or would change an object’s prototype, is refused
   test.each([
     ['not JSON', '{"email":'],
     ['empty', ''],
@@ -39,10 +41,12 @@ describe('the body', () => {
     ['constructor', '{"constructor":{"prototype":{}}}'],
   ])('400: %s', async (_, raw) => expectProblem(await signUp(raw), 400, 'malformed_body'));
 
+  // Proves ours (Passwords): ill-formed text is refused and opens nothing
   test('400: bytes that are not UTF-8', async () => {
     expectProblem(await signUp(Buffer.from([0x7b, 0xff, 0x7d])), 400, 'malformed_body');
   });
 
+  // Proves ASVS 3.5.2, ASVS 3.5.3, CS REST Security: JSON in UTF-8 and nothing else is read: no form of another site logs anybody in
   test.each([
     ['text', { 'Content-Type': 'text/plain' }],
     ['a form', { 'Content-Type': 'application/x-www-form-urlencoded' }],
@@ -54,12 +58,14 @@ describe('the body', () => {
     expectProblem(await signUp(JSON.stringify(newAccount()), headers), 415, 'unsupported_media_type');
   });
 
+  // Proves ASVS 3.5.2, ASVS 3.5.3, CS REST Security: JSON in UTF-8 and nothing else is read: no form of another site logs anybody in
   test('415: no content type and nothing in it', async () => {
     expectProblem(await gatehouse.request('POST', '/auth/signup'), 415, 'unsupported_media_type');
     expectProblem(await gatehouse.request('POST', '/auth/login'), 415, 'unsupported_media_type');
     expectProblem(await gatehouse.request('POST', '/auth/refresh'), 415, 'unsupported_media_type');
   });
 
+  // Proves ASVS 3.5.2, ASVS 3.5.3, CS REST Security: JSON in UTF-8 and nothing else is read: no form of another site logs anybody in
   test('415: compressed', async () => {
     const headers = { ...JSON_TYPE, 'Content-Encoding': 'gzip' };
     expectProblem(await signUp(gzipSync(JSON.stringify(newAccount())), headers), 415, 'unsupported_media_type');
@@ -71,6 +77,7 @@ describe('the body', () => {
     }
   });
 
+  // Proves CS Node.js Security: bodies of at most 16 KiB
   test('16 KiB are read, one byte more is a 413', async () => {
     const fill = (size: number) => JSON.stringify({ x: 'x'.repeat(size - 8) });
     expect(fill(16 * 1024)).toHaveLength(16 * 1024);
@@ -80,6 +87,7 @@ describe('the body', () => {
 });
 
 describe('the address', () => {
+  // Proves ours (HTTP): a route has one spelling, so that rules about paths in front hold
   test.each([
     '/',
     '/auth',
@@ -98,6 +106,7 @@ describe('the address', () => {
     }
   });
 
+  // Proves ASVS 16.5.1: no input gives a 500, and nothing sent comes back
   test('nothing of it comes back', async () => {
     const { text } = await gatehouse.get('/canary-path?canary-query=1');
     expect(text).not.toContain('canary');
@@ -109,6 +118,8 @@ describe('the address', () => {
     expect(answer.headers.get('content-security-policy')).toContain("default-src 'none'");
   });
 
+  // Proves ASVS 3.4.2: no other origin reads an answer, except for the public keys
+  // Proves ASVS 4.1.4, ASVS 13.4.4, RFC 9110 §15.5.6, CS REST Security: another method is a 405 that says which are allowed; TRACE is off
   test.each([
     ['GET', '/auth/login', 'POST'],
     ['PUT', '/auth/signup', 'POST'],
@@ -125,6 +136,7 @@ describe('the address', () => {
     expect(answer.headers.get('allow')).toBe(allow);
   });
 
+  // Proves ASVS 4.1.4, ASVS 13.4.4, RFC 9110 §15.5.6, CS REST Security: another method is a 405 that says which are allowed; TRACE is off
   test('405 for TRACE, 404 where there is nothing in any method', async () => {
     expect(await traceStatus('/auth/login')).toBe(405);
     expectProblem(await gatehouse.post('/nowhere', {}), 404, 'not_found');
@@ -145,6 +157,8 @@ describe('headers', () => {
     'content-security-policy': "default-src 'none';frame-ancestors 'none'",
   };
 
+  // Proves ASVS 3.4.1, ASVS 3.4.4, ASVS 3.4.5, ASVS 3.4.6: security headers on every answer, also on what is not HTTP
+  // Proves ASVS 13.4.6: no answer names a product or a version
   test('of section H on every answer, and no banner', async () => {
     const answers = [
       await gatehouse.get('/health/live'),
@@ -163,6 +177,7 @@ describe('headers', () => {
     }
   });
 
+  // Proves RFC 6749 §5.1, ASVS 14.3.2, ASVS 14.2.2: nothing but the key set may be stored by a cache
   test('everything but the key set and the docs is no-store', async () => {
     for (const path of ['/health/live', '/health/ready', '/users/me', '/nowhere', '/auth/login']) {
       expect((await gatehouse.get(path)).headers.get('cache-control'), path).toBe('no-store');
@@ -180,6 +195,7 @@ describe('headers', () => {
     }
   });
 
+  // Proves RFC 6750 §2: a token comes in one Authorization header and nowhere else
   test('two Authorization headers are a 400', async () => {
     const { access_token } = await gatehouse.signUpAndLogIn();
     const status = await new Promise((resolve, reject) => {
@@ -192,6 +208,9 @@ describe('headers', () => {
 });
 
 describe('on the wire', () => {
+  // Proves ASVS 3.4.1, ASVS 3.4.4, ASVS 3.4.5, ASVS 3.4.6: security headers on every answer, also on what is not HTTP
+  // Proves ASVS 4.2.1: ambiguous requests are refused
+  // Proves RFC 6585 §5: huge headers are a 431
   test.each([
     ['no HTTP', 'canary\r\n\r\n', 400],
     ['a method nobody knows', 'CANARY / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
@@ -228,6 +247,7 @@ describe('on the wire', () => {
   });
 });
 
+// Proves ASVS 16.5.1: no input gives a 500, and nothing sent comes back
 describe('no input gives a 500, and nothing sent comes back', () => {
   const canary = 'canary-4f1c9f';
   const values: unknown[] = [

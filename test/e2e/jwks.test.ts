@@ -10,6 +10,8 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
+// Proves ASVS 11.2.3, ASVS Appendix C, RFC 7638, RFC 7517: the key set: P-256 keys for ES256, named by their thumbprints, and the public half alone
+// Proves ASVS 3.4.2: no other origin reads an answer, except for the public keys
 test('publishes the public keys alone, cacheable for five minutes, to everybody', async () => {
   const { status, headers, body } = await gatehouse.get('/.well-known/jwks.json');
   expect(status).toBe(200);
@@ -37,6 +39,7 @@ test('anybody can check a token with nothing but the key set', async () => {
   expect(verifies).toBe(true);
 });
 
+// Proves PCI 8.3.2, 63B-4 §3.1.1.2(storage): a stolen database has no hash to guess against, no token and no key
 test('the private half is in the database only under the master key', async () => {
   await gatehouse.get('/.well-known/jwks.json');
   const [row] = await gatehouse.sql('SELECT * FROM signing_keys');

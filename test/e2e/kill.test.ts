@@ -1,3 +1,4 @@
+// Proves ours (Sessions): an acknowledged logout survives a killed process
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { expect, test } from 'vitest';

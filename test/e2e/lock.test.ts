@@ -21,6 +21,9 @@ async function locked(): Promise<Account & { id: string }> {
   return account;
 }
 
+// Proves PCI 8.3.4: ten wrong passwords lock for 30 minutes, which further tries do not prolong
+// Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
+// Proves ASVS 6.3.7: the owner is told of what looks like somebody else
 test('the tenth wrong password locks: the right one gets the same 401, and the owner a mail', async () => {
   const account = await gatehouse.signUp();
   const answers = [];
@@ -33,6 +36,7 @@ test('the tenth wrong password locks: the right one gets the same 401, and the o
   expect(mails.filter(({ subject }) => /locked/i.test(subject))).toHaveLength(1);
 });
 
+// Proves PCI 8.3.4: ten wrong passwords lock for 30 minutes, which further tries do not prolong
 test('nine wrong ones do not, and the right one wipes them', async () => {
   const account = await gatehouse.signUp();
   for (let round = 0; round < 3; round++) {
@@ -41,6 +45,7 @@ test('nine wrong ones do not, and the right one wipes them', async () => {
   }
 });
 
+// Proves PCI 8.3.4: ten wrong passwords lock for 30 minutes, which further tries do not prolong
 test('the lock ends after 30 minutes, whatever is tried meanwhile', async () => {
   const account = await locked();
   gatehouse.passSeconds(LOCK - 5);
@@ -51,6 +56,7 @@ test('the lock ends after 30 minutes, whatever is tried meanwhile', async () => 
   gatehouse.passSeconds(-LOCK - 1);
 });
 
+// Proves PCI 8.3.4: ten wrong passwords lock for 30 minutes, which further tries do not prolong
 test('after the lock there are ten tries again', async () => {
   const account = await locked();
   gatehouse.passSeconds(LOCK + 1);
@@ -59,6 +65,8 @@ test('after the lock there are ten tries again', async () => {
   gatehouse.passSeconds(-LOCK - 1);
 });
 
+// Proves 63B-4 §3.2.2: a hundred wrong ones in a row are the end of the password, until the account is recovered
+// Proves ASVS 6.3.7: the owner is told of what looks like somebody else
 test('a hundred in a row without a success are the end of the password, until the account is recovered', async () => {
   const account = await gatehouse.signUp();
   for (let lock = 0; lock < 10; lock++) {
@@ -81,6 +89,7 @@ test('a hundred in a row without a success are the end of the password, until th
   gatehouse.passSeconds(-10 * (LOCK + 1));
 });
 
+// Proves ASVS 2.3.3, ASVS 15.4.2: checks are counted before they are made: 200 guesses at once are ten looks at the password
 describe('in parallel', () => {
   test('200 guesses are at most ten looks at the password; then the account is locked', async () => {
     const account = await gatehouse.signUp();
@@ -105,6 +114,7 @@ describe('in parallel', () => {
   });
 });
 
+// Proves PCI 8.3.4: a lock holds on every instance
 test('a lock holds on every instance', async () => {
   const other = await gatehouse.another();
   const account = await gatehouse.signUp();
@@ -116,6 +126,7 @@ test('a lock holds on every instance', async () => {
   await other.stop();
 });
 
+// Proves PCI 8.3.4, CS Authentication: an address without an account is counted, locked and answered like one that has one
 test('an unknown address is counted alike, under a digest', async () => {
   const nobody = newAccount();
   const before = await gatehouse.sql('SELECT account FROM login_failures');
@@ -126,6 +137,7 @@ test('an unknown address is counted alike, under a digest', async () => {
   expect(JSON.stringify(added)).not.toContain(nobody.email);
 });
 
+// Proves ours (Throttling): thousands of unknown addresses leave a bounded number of rows
 test('one password tried at thousands of addresses that have no account leaves a bounded number of rows', async () => {
   const attempts = gatehouse.app.get(PasswordAttempts);
   const counters = Array.from({ length: 10_000 }, () =>
@@ -136,6 +148,7 @@ test('one password tried at thousands of addresses that have no account leaves a
   expect(new Set(counters).size).toBeGreaterThan(3_000);
 });
 
+// Proves ASVS 2.3.3, ASVS 15.4.2: checks are counted before they are made: 200 guesses at once are ten looks at the password
 test('checks that died with their process count as failures, and block nobody', async () => {
   const account = await gatehouse.signUp();
   await guess(account);

@@ -15,6 +15,7 @@ afterAll(() => gatehouse.stop());
 
 const from = (ip: string) => ({ headers: { 'X-Forwarded-For': ip } });
 
+// Proves ASVS 6.1.1: a client address that has failed too often at an account is not looked at there, and locks nobody else out
 test('an address that has failed too often at an account is not looked at there any more, and locks nobody out', async () => {
   const account = await gatehouse.signUp();
   const { email, password } = account;
@@ -33,6 +34,7 @@ test('an address that has failed too often at an account is not looked at there 
   expect((await gatehouse.post('/auth/login', { email, password }, from('203.0.113.1'))).status).toBe(401);
 });
 
+// Proves PCI 8.3.4, CS Authentication: an address without an account is counted, locked and answered like one that has one
 test('an address without an account is counted alike', async () => {
   const email = 'nobody@example.com';
   const answers = [];

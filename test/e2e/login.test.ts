@@ -12,6 +12,7 @@ afterAll(() => gatehouse.stop());
 
 const logIn = (json: unknown) => gatehouse.post('/auth/login', json);
 
+// Proves RFC 6749 §5.1, ASVS 14.3.2, ASVS 14.2.2: nothing but the key set may be stored by a cache
 test('answers with a pair of tokens, not to be stored', async () => {
   const { status, body, headers } = await logIn({ email: account.email, password: account.password });
   expect(status).toBe(200);
@@ -30,6 +31,8 @@ test('answers with a pair of tokens, not to be stored', async () => {
   expect(headers.get('cache-control')).toBe('no-store');
 });
 
+// Proves 63B-4 §5.1.2: a token says when its person has logged in
+// Proves RFC 9068 §2.1, RFC 9068 §2.2, ASVS Appendix C: access tokens have exactly our header and our claims, and nothing personal
 test('the access token has exactly the header and the claims of RFC 9068, and sid', async () => {
   const { access_token } = await gatehouse.logIn(account);
   const [header, claims] = access_token
@@ -62,6 +65,8 @@ describe('a failed login says nothing', () => {
     'a lone surrogate': { email: account.email, password: 'violet \ud800 gravel' },
   });
 
+  // Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
+  // Proves RFC 9110 §15.5.2: every 401 carries a Bearer challenge
   test('the same bytes for every reason', async () => {
     const answers = await Promise.all(Object.values(wrong()).map(logIn));
     for (const { status, text, headers } of answers) {
@@ -73,12 +78,14 @@ describe('a failed login says nothing', () => {
     expect(answers[0]!.headers.get('www-authenticate')).toMatch(/^Bearer realm=/);
   });
 
+  // Proves ASVS 14.2.1: no secret is read from an address, and none is put into one that a server sees
   test('credentials in the query are not looked at', async () => {
     const query = new URLSearchParams({ email: account.email, password: account.password }).toString();
     expect((await gatehouse.post(`/auth/login?${query}`, { email: '', password: '' })).status).toBe(401);
     expect((await gatehouse.post(`/auth/login?${query}`, {})).status).toBe(422);
   });
 
+  // Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
   test.each([
     ['nothing', {}],
     ['no password', { email: 'ada@example.com' }],
@@ -94,6 +101,7 @@ describe('hashes are upgraded at login', () => {
   const storedHash = async (id: string) =>
     (await gatehouse.sql('SELECT password_hash FROM users WHERE id = ?', [id]))[0].password_hash;
 
+  // Proves ASVS 11.4.2, CS Password Storage, ASVS 11.2.2: hashes of another cost, key or system are upgraded at the next login
   test('a plain bcrypt hash from elsewhere, once its password was given', async () => {
     const imported = await gatehouse.signUp();
     const plain = (await bcrypt.hash(imported.password, 4)).replace('$2b$', '$2y$');
@@ -106,6 +114,7 @@ describe('hashes are upgraded at login', () => {
     await gatehouse.logIn(imported);
   });
 
+  // Proves 63B-4 §3.1.1.2(storage): one password of two people has two hashes, and a hash moved to another account opens nothing
   test("a hash copied from another person's row opens nothing", async () => {
     const [mine, theirs] = [await gatehouse.signUp(), await gatehouse.signUp()];
     await gatehouse.sql('UPDATE users SET password_hash = ? WHERE id = ?', [await storedHash(theirs.id), mine.id]);
@@ -113,6 +122,7 @@ describe('hashes are upgraded at login', () => {
   });
 });
 
+// Proves ASVS 7.1.2: at most ten sessions: one more ends the oldest
 test('at most 10 live sessions: the eleventh ends the oldest, with its tokens', async () => {
   const person = await gatehouse.signUp();
   const logins = [];
@@ -123,6 +133,7 @@ test('at most 10 live sessions: the eleventh ends the oldest, with its tokens', 
   expect(list.body.sessions).toHaveLength(10);
 });
 
+// Proves ASVS 7.1.2: at most ten sessions: one more ends the oldest
 test('30 logins at once leave 10 live sessions', async () => {
   const person = await gatehouse.signUp();
   const logins = await Promise.all(Array.from({ length: 30 }, () => gatehouse.logIn(person)));

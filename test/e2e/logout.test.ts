@@ -14,6 +14,7 @@ const logOut = (token?: string, json?: unknown) =>
 const refreshStatus = async (refresh_token: string) =>
   (await gatehouse.post('/auth/refresh', { refresh_token })).status;
 
+// Proves ASVS 7.4.1, ASVS 7.2.1: a logged-out session’s tokens are refused on the next request, by every instance
 test('sign up, log in, use the token, log out: the token is dead at once', async () => {
   const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
   expect(await meStatus(access_token)).toBe(200);
@@ -23,6 +24,7 @@ test('sign up, log in, use the token, log out: the token is dead at once', async
   expect(await refreshStatus(refresh_token)).toBe(401);
 });
 
+// Proves ASVS 7.4.1, ASVS 7.2.1: a logged-out session’s tokens are refused on the next request, by every instance
 test('every access token of the session dies, no other session does', async () => {
   const account = await gatehouse.signUp();
   const [here, there] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
@@ -71,6 +73,7 @@ describe('is idempotent: 204', () => {
     expect((await gatehouse.request('POST', '/auth/logout', { token, headers })).status).toBe(204);
   });
 
+  // Proves CS JSON Web Token: sessions are revoked, not spellings of tokens
   test('30 at once', async () => {
     const { access_token } = await gatehouse.signUpAndLogIn();
     const answers = await Promise.all(Array.from({ length: 30 }, () => logOut(access_token)));
@@ -81,6 +84,7 @@ describe('is idempotent: 204', () => {
 });
 
 describe('401 for anything else', () => {
+  // Proves RFC 9110 §15.5.2: every 401 carries a Bearer challenge
   test('nothing', async () => {
     const { status, headers } = await logOut();
     expect(status).toBe(401);
@@ -103,6 +107,7 @@ describe('401 for anything else', () => {
     for (const refresh_token of [null, 1, {}]) expect((await logOut(undefined, { refresh_token })).status).toBe(422);
   });
 
+  // Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
   test('a body with an unknown field is a 422', async () => {
     const { access_token } = await gatehouse.signUpAndLogIn();
     expect((await logOut(access_token, { everywhere: true })).status).toBe(422);
@@ -111,6 +116,7 @@ describe('401 for anything else', () => {
 });
 
 describe('logout-all', () => {
+  // Proves ASVS 7.5.2: a person sees their sessions and ends one or all of them
   test('ends every session of the user and nobody else’s', async () => {
     const account = await gatehouse.signUp();
     const mine = [await gatehouse.logIn(account), await gatehouse.logIn(account), await gatehouse.logIn(account)];
@@ -150,6 +156,7 @@ describe('logout-all', () => {
 });
 
 describe('races', () => {
+  // Proves ASVS 7.4.1: a logout that meets refreshes: whatever comes out of them is dead
   test('logout against refreshes of the same session: whatever comes out is dead', async () => {
     for (let round = 0; round < 5; round++) {
       const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
@@ -165,6 +172,7 @@ describe('races', () => {
     }
   });
 
+  // Proves ours (Sessions): a revocation outlives every access token that it concerns
   test('a revocation lives as long as the last access token it concerns', async () => {
     const { access_token, refresh_token } = await gatehouse.signUpAndLogIn();
     gatehouse.passSeconds(100);
@@ -177,6 +185,7 @@ describe('races', () => {
   });
 });
 
+// Proves ASVS 16.5.2, ASVS 16.5.3: a database out of reach means 503, never yes and never no
 describe('when the revocation table cannot be asked', () => {
   test('the answer is 503, never yes and never no', async () => {
     const { access_token } = await gatehouse.signUpAndLogIn();

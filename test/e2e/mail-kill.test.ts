@@ -16,6 +16,7 @@ const endPause = (rows: DataSource) =>
 
 const tokenIn = (text: string) => /#token=([\w-]{43})$/m.exec(text)?.[1];
 
+// Proves ours (Recovery and mail): a mail survives the end of the mail server and of the process
 test('a mail survives the end of the SMTP server and of the process, and is sent once', async () => {
   const url = await temporaryDatabase();
   const rows = await lookInto(url);
@@ -45,6 +46,7 @@ test('a mail survives the end of the SMTP server and of the process, and is sent
   await server.stop();
 });
 
+// Proves ours (Recovery and mail): a mail survives the end of the mail server and of the process
 test('killed between the server’s yes and its own note of it, it sends once more, and the repeat is recognisable', async () => {
   const url = await temporaryDatabase();
   const rows = await lookInto(url);

@@ -24,6 +24,7 @@ function valuesOf(text: string, name: string): Record<string, number> {
   );
 }
 
+// Proves ASVS 13.4.5: the docs are there where they are asked for, the metrics on a port of their own
 test('is on the loopback, on a port of its own, and not on that of the API', async () => {
   expect(gatehouse.app.get(MetricsServer).address.address).toBe('127.0.0.1');
   const answer = await fetch(`${origin}/metrics`);
@@ -40,6 +41,7 @@ test('takes GET /metrics and nothing else', async () => {
 });
 
 describe('counts', () => {
+  // Proves CS Credential Stuffing Prevention: failures at many accounts from one address are recorded and counted
   test('what happens to logins, sessions and tokens', async () => {
     const before = await scrape();
     const account = await gatehouse.signUp();

@@ -10,6 +10,7 @@ afterAll(() => gatehouse.stop());
 const from = (ip: string, agent: string) => ({ headers: { 'X-Forwarded-For': ip, 'User-Agent': agent } });
 const subjects = async (email: string) => (await gatehouse.mails(email)).map(({ subject }) => subject);
 
+// Proves ASVS 6.3.7: the owner is told of what looks like somebody else
 test('a sign-in from another address or device is told, the first one and known ones are not', async () => {
   const account = await gatehouse.signUp();
   const home = from('203.0.113.7', 'Firefox on a laptop');
@@ -26,6 +27,7 @@ test('a sign-in from another address or device is told, the first one and known 
   for (const { text } of mails) expect(text).toMatch(/if (this|it) was(n’t| not) you/i);
 });
 
+// Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
 test('what a device calls itself is text and nothing else', async () => {
   const account = await gatehouse.signUp();
   await gatehouse.logIn(account, from('203.0.113.7', 'first'));
@@ -35,6 +37,7 @@ test('what a device calls itself is text and nothing else', async () => {
   expect(mail?.to).toEqual([account.email]);
 });
 
+// Proves ASVS 6.3.7: the owner is told of what looks like somebody else
 test('a refresh token that is used again after its time is told', async () => {
   const account = await gatehouse.signUp();
   const { refresh_token } = await gatehouse.logIn(account);

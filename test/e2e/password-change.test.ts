@@ -11,6 +11,8 @@ const newPassword = () => newAccount().password;
 const change = (token: string, current: string, next: string) =>
   gatehouse.put('/users/me/password', { current_password: current, new_password: next }, { token });
 
+// Proves ASVS 7.4.3: a new password ends the other sessions, a reset every one
+// Proves ASVS 6.3.7, 63B-4 §4.2.3, 63B-4 §4.6: the owner is told of every change, at both addresses when it is the address
 test('the new password holds, this session goes on, every other one ends, the person is told', async () => {
   const account = await gatehouse.signUp();
   const [mine, other] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
@@ -25,6 +27,7 @@ test('the new password holds, this session goes on, every other one ends, the pe
   await gatehouse.mail(account.email, /password was changed/i);
 });
 
+// Proves ASVS 6.2.2, ASVS 6.2.3, ASVS 7.5.1: the present password before a change of password, address or life
 describe('the current password', () => {
   test('that is wrong is a 403 and changes nothing', async () => {
     const account = await gatehouse.signUp();
@@ -35,6 +38,7 @@ describe('the current password', () => {
     await gatehouse.logIn(account);
   });
 
+  // Proves PCI 8.3.4: wherever a password is asked for, a wrong one counts: a stolen session guesses no better than a stranger
   test('counts like a failed login: after ten even the right one is refused, here and at the login', async () => {
     const account = await gatehouse.signUp();
     const { access_token: token } = await gatehouse.logIn(account);
@@ -57,6 +61,8 @@ describe('the current password', () => {
   });
 });
 
+// Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
+// Proves PCI 8.3.7: not one of the present password and the four before it
 test('the policy holds, and not one of the present and the four before it', async () => {
   const account = await gatehouse.signUp();
   const { access_token: token } = await gatehouse.logIn(account);
@@ -86,6 +92,7 @@ test('of ten changes at once one wins, and its password is the one that works', 
   await gatehouse.logIn({ ...account, password: winner });
 });
 
+// Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
 test('needs a token, both fields and nothing else', async () => {
   expect((await gatehouse.put('/users/me/password', {})).status).toBe(401);
   const account = await gatehouse.signUp();

@@ -21,6 +21,9 @@ async function linkFor(email: string): Promise<string> {
   return linkOf(email);
 }
 
+// Proves ASVS 7.4.3: a new password ends the other sessions, a reset every one
+// Proves ASVS 6.3.6, 63B-4 §3.1.3: a reset logs nobody in
+// Proves ASVS 6.3.7, 63B-4 §4.2.3, 63B-4 §4.6: the owner is told of every change, at both addresses when it is the address
 test('sets the password, ends every session, verifies the address and logs nobody in', async () => {
   const account = await gatehouse.signUp();
   const sessions = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
@@ -37,6 +40,7 @@ test('sets the password, ends every session, verifies the address and logs nobod
   await gatehouse.mail(account.email, /password was changed/i);
 });
 
+// Proves CS Forgot Password: forgot and resend answer alike, in the same time, for every address
 test('forgot answers 202 for every address, and mails only who has an account', async () => {
   const { email } = await gatehouse.signUp();
   const before = gatehouse.smtp!.messages.length;
@@ -49,6 +53,7 @@ test('forgot answers 202 for every address, and mails only who has an account', 
 });
 
 describe('the link', () => {
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('works once: of 20 uses at once one succeeds, and its password is the one that works', async () => {
     const { email } = await gatehouse.signUp();
     const token = await linkFor(email);
@@ -60,6 +65,7 @@ describe('the link', () => {
     await gatehouse.logIn({ email, password: winner });
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('works in the last second of its 30 minutes, and not in the next', async () => {
     const [inTime, late] = [await gatehouse.signUp(), await gatehouse.signUp()];
     const [good, old] = [await linkFor(inTime.email), await linkFor(late.email)];
@@ -70,6 +76,7 @@ describe('the link', () => {
     gatehouse.passSeconds(-HALF_HOUR - 1);
   });
 
+  // Proves 63B-4 §4.2.1.2, ASVS 6.4.1, ASVS 11.5.1: links: 256 bits, once, 30 minutes or 24 hours, dead when a newer one is asked for
   test('is dead once a newer one was asked for, and once the password has changed', async () => {
     const account = await gatehouse.signUp();
     const older = await linkFor(account.email);
@@ -81,6 +88,7 @@ describe('the link', () => {
     expect((await reset(newer, newPassword())).body.code).toBe('invalid_or_expired_token');
   });
 
+  // Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
   test('is as good as before when the password is refused', async () => {
     const account = await gatehouse.signUp();
     const token = await linkFor(account.email);
@@ -97,6 +105,7 @@ describe('the link', () => {
     expect((await reset(token, newPassword())).status).toBe(204);
   });
 
+  // Proves RFC 8725 §3.11, RFC 8725 §3.12, ASVS 9.2.2: no kind of token passes for another; those that are no access tokens are opaque
   test('of another kind does not do', async () => {
     const { email } = await gatehouse.signUp();
     await gatehouse.post('/auth/email/resend', { email });
@@ -104,6 +113,7 @@ describe('the link', () => {
     expect((await reset(verification, newPassword())).body.code).toBe('invalid_or_expired_token');
   });
 
+  // Proves CS Forgot Password: the address in a link comes from the configuration, whatever a request says
   test('is built from PUBLIC_URL, whatever the request says it came for', async () => {
     const { email } = await gatehouse.signUp();
     const headers = { 'X-Forwarded-Host': 'evil.example', Forwarded: 'host=evil.example' };
@@ -115,6 +125,7 @@ describe('the link', () => {
     );
   });
 
+  // Proves CS Forgot Password: the address in a link comes from the configuration, whatever a request says
   test('goes where RESET_URL says', async () => {
     const own = await gatehouse.another({
       RESET_URL: 'https://app.example/reset',
@@ -128,6 +139,7 @@ describe('the link', () => {
     await own.stop();
   });
 
+  // Proves ASVS 14.2.1: no secret is read from an address, and none is put into one that a server sees
   test('in a query or a GET does nothing', async () => {
     const { email } = await gatehouse.signUp();
     const token = await linkFor(email);
@@ -140,6 +152,7 @@ describe('the link', () => {
   });
 });
 
+// Proves PCI 8.3.4, CS Forgot Password: recovery works while the account is locked, and lifts the lock
 test('lifts a lock', async () => {
   const account = await gatehouse.signUp();
   for (let i = 0; i < 10; i++) await logIn({ ...account, password: 'not the right one' });
@@ -149,6 +162,7 @@ test('lifts a lock', async () => {
   await gatehouse.logIn(changed);
 });
 
+// Proves PCI 8.3.7: not one of the present password and the four before it
 test('refuses the present password and the four before it, and takes the fifth again', async () => {
   const account = await gatehouse.signUp();
   const used = [account.password];
@@ -165,6 +179,7 @@ test('refuses the present password and the four before it, and takes the fifth a
   expect(await gatehouse.sql('SELECT id FROM former_passwords WHERE user_id = ?', [account.id])).toHaveLength(4);
 });
 
+// Proves ours (Recovery and mail): no password chosen by somebody else opens an account
 test('leaves nothing of a stranger who signed up with the address', async () => {
   const strict = await gatehouse.another({ EMAIL_VERIFICATION: 'required' });
   const stranger = newAccount();
@@ -182,6 +197,7 @@ test('leaves nothing of a stranger who signed up with the address', async () => 
   await strict.stop();
 });
 
+// Proves ours (Recovery and mail): a login that checked the old password while a reset went through opens no session
 test('a login that checked the old password while the reset went through opens no session', async () => {
   const account = await gatehouse.signUp();
   const token = await linkFor(account.email);

@@ -38,6 +38,8 @@ async function repeated(times: number, work: () => Promise<Answer>): Promise<num
 }
 
 describe('a client address', () => {
+  // Proves ASVS 6.3.1, ASVS 2.4.1: a client address has a budget for logins, sign-ups, mails and refreshes, on all instances together
+  // Proves RFC 6585 §4: a spent budget is a 429 with Retry-After
   test('has so many logins in a window, and 429 until the next one', async () => {
     const ip = newAddress();
     expect(await repeated(5, () => guess(ip))).toEqual([401, 401, 401, 401, 401]);
@@ -52,6 +54,7 @@ describe('a client address', () => {
     expect((await guess(ip)).status).toBe(401);
   });
 
+  // Proves draft-ietf-httpapi-ratelimit-headers: a client is told of its own budget, and of no account’s
   test('is told of its own budget, by the draft for RateLimit fields', async () => {
     const ip = newAddress();
     const { headers } = await guess(ip);
@@ -65,6 +68,8 @@ describe('a client address', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(t);
   });
 
+  // Proves PCI 8.3.4, CS Authentication: an address without an account is counted, locked and answered like one that has one
+  // Proves draft-ietf-httpapi-ratelimit-headers: a client is told of its own budget, and of no account’s
   test('is told the same for an account that there is and for one that there is not', async () => {
     const account = await gatehouse.signUp();
     const [known, unknown] = [await guess(newAddress(), account), await guess(newAddress())];
@@ -88,6 +93,7 @@ describe('a client address', () => {
     expect((await guess(newAddress())).status).toBe(401);
   });
 
+  // Proves ASVS 6.3.1: an IPv6 client is its /64
   test('of IPv6 is its /64, however it is written', async () => {
     const network = '2001:db8:77:1';
     const statuses = await repeated(6, () => guess(`${network}::${Math.floor(Math.random() * 65_536).toString(16)}`));
@@ -102,6 +108,7 @@ describe('a client address', () => {
     expect((await guess(`::ffff:${ip}`)).status).toBe(429);
   });
 
+  // Proves ASVS 15.3.4, ASVS 4.1.3: forwarded addresses are believed from the named proxies alone
   test('is what the trusted proxy says, not what the client says', async () => {
     const ip = newAddress();
     await repeated(5, () => guess(ip));
@@ -115,6 +122,7 @@ describe('a client address', () => {
   });
 });
 
+// Proves ASVS 6.3.1, ASVS 2.4.1: a client address has a budget for logins, sign-ups, mails and refreshes, on all instances together
 describe('each route has a budget of its own', () => {
   test.each([
     ['signup', 4, () => ['/auth/signup', newAccount()]],
@@ -143,6 +151,7 @@ describe('each route has a budget of its own', () => {
   });
 });
 
+// Proves ASVS 16.3.3: a spent budget is an event
 test('a spent budget is one event in a window, and counted', async () => {
   const ip = newAddress();
   const before = await metric(gatehouse, 'gatehouse_budget_refusals_total{budget="login"}');
@@ -153,6 +162,7 @@ test('a spent budget is one event in a window, and counted', async () => {
   expect(await metric(gatehouse, 'gatehouse_budget_refusals_total{budget="login"}')).toBe(before + 4);
 });
 
+// Proves CS Credential Stuffing Prevention: failures at many accounts from one address are recorded and counted
 test('failures at many accounts from one address are recorded, once, and change no answer', async () => {
   const ip = newAddress();
   const before = await metric(gatehouse, 'gatehouse_stuffing_alerts_total');
@@ -166,6 +176,7 @@ test('failures at many accounts from one address are recorded, once, and change 
   expect(await metric(gatehouse, 'gatehouse_login_accounts_per_address_max')).toBeGreaterThanOrEqual(4);
 });
 
+// Proves ASVS 6.3.1: an account gets three mails of a kind in an hour, and the answer stays
 test('forgot: an account gets three mails an hour, and the answer stays', async () => {
   const account = await gatehouse.signUp({}, from(newAddress()));
   for (let i = 0; i < 5; i++) {
@@ -187,6 +198,7 @@ test('forgot: an account gets three mails an hour, and the answer stays', async 
   gatehouse.passSeconds(-3_601);
 });
 
+// Proves ASVS 6.3.1, ASVS 2.4.1: a client address has a budget for logins, sign-ups, mails and refreshes, on all instances together
 test('at once, no more get through than there are', async () => {
   const ip = newAddress();
   const answers = await Promise.all(Array.from({ length: 30 }, () => guess(ip)));
@@ -194,6 +206,7 @@ test('at once, no more get through than there are', async () => {
   expect(answers.filter(({ status }) => status === 429)).toHaveLength(25);
 });
 
+// Proves ASVS 14.2.7: what is no longer needed is deleted, to the second
 test('rows of windows that have ended are purged', async () => {
   await guess(newAddress());
   passSeconds(90_000);
@@ -203,6 +216,7 @@ test('rows of windows that have ended are purged', async () => {
 });
 
 if (isDatabaseServer()) {
+  // Proves ASVS 6.3.1, ASVS 2.4.1: a client address has a budget for logins, sign-ups, mails and refreshes, on all instances together
   test('two instances share every budget', async () => {
     const other = await gatehouse.another();
     const ip = newAddress();

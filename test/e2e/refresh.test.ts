@@ -25,6 +25,8 @@ const isRefused = async (token: string) => {
   expect(headers.get('www-authenticate')).toMatch(/^Bearer /);
 };
 
+// Proves ASVS 7.2.2, ASVS 7.2.3, ASVS 11.5.1: refresh tokens: 256 bits, for one session and one generation, new at every use
+// Proves RFC 6749 §5.1, ASVS 14.3.2, ASVS 14.2.2: nothing but the key set may be stored by a cache
 test('gives a successor and a new access token of the same session', async () => {
   const first = await gatehouse.signUpAndLogIn();
   const { status, body, headers } = await refresh(first.refresh_token);
@@ -39,6 +41,7 @@ test('gives a successor and a new access token of the same session', async () =>
 });
 
 describe('a retry', () => {
+  // Proves ASVS 10.4.5, RFC 9700 §4.14.2: 50 refreshes at once are one rotation, and nobody is logged out
   test('within the leeway gets the same successor, at the last millisecond too', async () => {
     const { refresh_token } = await gatehouse.signUpAndLogIn();
     const successor = (await refresh(refresh_token)).body.refresh_token;
@@ -49,6 +52,8 @@ describe('a retry', () => {
     expect((await refresh(successor)).status).toBe(200);
   });
 
+  // Proves ASVS 10.4.5, RFC 9700 §2.2.2, RFC 9700 §4.14.2: a refresh token that is used again after its time ends the session, and with it every token
+  // Proves RFC 9110 §15.5.2: every 401 carries a Bearer challenge
   test('after the leeway ends the session: somebody has a copy', async () => {
     const { refresh_token, access_token } = await gatehouse.signUpAndLogIn();
     const successor = (await refresh(refresh_token)).body;
@@ -59,6 +64,7 @@ describe('a retry', () => {
     expect(await meStatus(successor.access_token)).toBe(401);
   });
 
+  // Proves ASVS 10.4.5, RFC 9700 §2.2.2, RFC 9700 §4.14.2: a refresh token that is used again after its time ends the session, and with it every token
   test('with a token two generations old ends it, within the leeway too', async () => {
     const { refresh_token } = await gatehouse.signUpAndLogIn();
     const second = (await refresh(refresh_token)).body.refresh_token;
@@ -68,6 +74,7 @@ describe('a retry', () => {
     expect(await meStatus(third.access_token)).toBe(401);
   });
 
+  // Proves ours (Sessions): a revocation outlives every access token that it concerns
   test('gets no access token that outlives what a revocation would cover', async () => {
     const { refresh_token } = await gatehouse.signUpAndLogIn();
     const expOf = ({ access_token }: { access_token: string }) =>
@@ -80,6 +87,7 @@ describe('a retry', () => {
   });
 });
 
+// Proves ASVS 10.4.5, RFC 9700 §4.14.2: 50 refreshes at once are one rotation, and nobody is logged out
 test('50 at once: one rotation, one successor, nobody logged out', async () => {
   const { refresh_token } = await gatehouse.signUpAndLogIn();
   const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(refresh_token)));
@@ -140,6 +148,7 @@ describe('a token that is not ours', () => {
     expect((await refresh(token)).status).toBe(422);
   });
 
+  // Proves RFC 8725 §3.11, RFC 8725 §3.12, ASVS 9.2.2: no kind of token passes for another; those that are no access tokens are opaque
   test('an access token does not refresh, a refresh token is no bearer', async () => {
     const { refresh_token } = await gatehouse.signUpAndLogIn();
     expect(await meStatus(refresh_token)).toBe(401);
@@ -147,6 +156,7 @@ describe('a token that is not ours', () => {
 });
 
 describe('a session ends', () => {
+  // Proves ASVS 7.3.1, 63B-4 §5.2: a session ends after 7 days without a refresh, to the second
   test('after 7 days without a refresh: the last second works, the next does not', async () => {
     const { refresh_token } = await gatehouse.signUpAndLogIn();
     pass(604_800 - 30);
@@ -156,6 +166,7 @@ describe('a session ends', () => {
     await isRefused(successor.body.refresh_token);
   });
 
+  // Proves ASVS 7.3.2, ASVS 10.4.8, 63B-4 §2.1.3, 63B-4 §5.2: a session ends 30 days after the login, however often it is refreshed
   test('30 days after the login, however often it is refreshed', async () => {
     let { refresh_token } = await gatehouse.signUpAndLogIn();
     for (let day = 0; day < 25; day += 5) {
@@ -173,6 +184,7 @@ describe('a session ends', () => {
   });
 });
 
+// Proves PCI 8.3.2, 63B-4 §3.1.1.2(storage): a stolen database has no hash to guess against, no token and no key
 test('what is stored makes no token', async () => {
   const { refresh_token } = await gatehouse.signUpAndLogIn();
   const [id, , mac] = refresh_token.split('.') as [string, string, string];
@@ -180,6 +192,7 @@ test('what is stored makes no token', async () => {
   expect(JSON.stringify(row)).not.toContain(mac);
 });
 
+// Proves ASVS 10.4.5, RFC 9700 §2.2.2, RFC 9700 §4.14.2: a refresh token that is used again after its time ends the session, and with it every token
 test('with a leeway of 0 a second use ends the session', async () => {
   const strict = await gatehouse.another({ REFRESH_LEEWAY_SECONDS: '0' });
   const { refresh_token } = await strict.signUpAndLogIn();
@@ -189,6 +202,7 @@ test('with a leeway of 0 a second use ends the session', async () => {
   await strict.stop();
 });
 
+// Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
 test('a new master key in front: tokens of before still work, the successor is under the new key', async () => {
   const { refresh_token } = await gatehouse.signUpAndLogIn();
   const newKey = Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + 11) % 256)).toString('base64');

@@ -59,10 +59,13 @@ function parseRoutes(printed: string): string[] {
   return routes.filter((route) => !route.startsWith('HEAD ') && !/^GET \/docs/.test(route)).sort();
 }
 
+// Proves ASVS 6.4.6: no route sets the password of somebody else
+// Proves ASVS 10.4.4, RFC 9700 §2.4: there is no token endpoint, and so no password grant
 test('the router has these routes and no others', () => {
   expect(registered).toEqual([...Object.keys(ROUTES), ...PAGES].sort());
 });
 
+// Proves ASVS 8.2.1: every route needs a token unless it is on a list
 describe('deny by default', () => {
   test.each(Object.entries(ROUTES))('%s: %s', async (route, access) => {
     const [method, path] = route.split(' ') as [string, string];
@@ -100,6 +103,7 @@ describe('the docs', () => {
     expect((await gatehouse.get('/docs-json')).body.openapi).toMatch(/^3\./);
   });
 
+  // Proves ASVS 13.4.5: the docs are there where they are asked for, the metrics on a port of their own
   test('are not there when they are off', async () => {
     const quiet = await gatehouse.another({ DOCS: 'off' });
     for (const path of ['/docs', '/docs/', '/docs-json', '/docs-yaml', '/docs/swagger-ui.css']) {

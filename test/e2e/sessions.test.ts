@@ -12,6 +12,9 @@ const sessionsOf = async (token: string) => (await gatehouse.get('/auth/sessions
 const end = async (id: string, token?: string) =>
   (await gatehouse.delete(`/auth/sessions/${id}`, token === undefined ? {} : { token })).status;
 
+// Proves ASVS 7.2.4: each login opens a session of its own
+// Proves ASVS 7.5.2: a person sees their sessions and ends one or all of them
+// Proves ASVS 8.2.3, ASVS 14.2.6, ASVS 15.3.1: answers have the fields that are needed and no others
 test('lists the live sessions, newest first, with where they come from and no token', async () => {
   const account = await gatehouse.signUp();
   await gatehouse.logIn(account, { headers: { 'User-Agent': 'Old Browser/1.0', 'X-Forwarded-For': '203.0.113.7' } });
@@ -29,6 +32,7 @@ test('lists the live sessions, newest first, with where they come from and no to
   expect(sessions[0].ip).toBe('127.0.0.1');
 });
 
+// Proves ASVS 15.3.4, ASVS 4.1.3: forwarded addresses are believed from the named proxies alone
 test('what a proxy forwards is an address, or is not believed', async () => {
   const account = await gatehouse.signUp();
   for (const forwarded of [
@@ -51,6 +55,7 @@ test('what a proxy forwards is an address, or is not believed', async () => {
   ]);
 });
 
+// Proves ASVS 15.3.4, ASVS 4.1.3: forwarded addresses are believed from the named proxies alone
 test.each([
   ['1', '198.51.100.1, 203.0.113.7', '203.0.113.7'],
   ['2', '198.51.100.1, 203.0.113.7', '198.51.100.1'],
@@ -64,6 +69,7 @@ test.each([
   await proxied.stop();
 });
 
+// Proves ASVS 15.3.4, ASVS 4.1.3: forwarded addresses are believed from the named proxies alone
 test('without a trusted proxy a forwarded address is not believed', async () => {
   const direct = await gatehouse.another({ TRUST_PROXY: '' });
   const account = await direct.signUp();
@@ -91,6 +97,7 @@ test('an expired session is not listed', async () => {
   gatehouse.passSeconds(-604_800);
 });
 
+// Proves ASVS 7.5.2: a person sees their sessions and ends one or all of them
 describe('ending one', () => {
   test('kills its tokens and leaves the others', async () => {
     const account = await gatehouse.signUp();
@@ -110,6 +117,7 @@ describe('ending one', () => {
     expect((await gatehouse.get('/users/me', { token })).status).toBe(401);
   });
 
+  // Proves ASVS 8.2.2: what is somebody else’s is not there: the same 404 as for what is nowhere
   test('somebody else’s is a 404 and goes on, byte for byte like an unknown one', async () => {
     const [mine, theirs] = [await gatehouse.signUpAndLogIn(), await gatehouse.signUpAndLogIn()];
     const [{ id }] = await sessionsOf(theirs.access_token);

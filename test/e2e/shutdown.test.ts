@@ -7,6 +7,7 @@ import { freePort, lookInto, run, startServer, temporaryDatabase, until } from '
 
 const CLIENTS = 20;
 
+// Proves ours (Errors): a stop answers what was accepted and refuses what comes later
 test('SIGTERM under load: what was accepted is answered, what comes later is refused', async () => {
   const url = await temporaryDatabase();
   const server = await startServer({ ...baseEnvironment(url), BCRYPT_COST: '10', HASH_CONCURRENCY: '2' });

@@ -12,6 +12,7 @@ const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.
 const errorsOf = (body: { errors: { field: string; code: string }[] }) =>
   body.errors.map(({ field, code }) => `${field}: ${code}`);
 
+// Proves ASVS 8.2.3, ASVS 14.2.6, ASVS 15.3.1: answers have the fields that are needed and no others
 test('answers 201 with id, address and time, and nothing else', async () => {
   const account = newAccount();
   const { status, body, headers } = await signUp(account);
@@ -37,12 +38,14 @@ describe('one account per address', () => {
     expect((await gatehouse.get('/users/me', { token })).body.email).toBe(account.email);
   });
 
+  // Proves ours (Database): identifiers and addresses are compared byte by byte
   test('the accent is part of the domain: no collation folds it away', async () => {
     const unique = Date.now();
     await gatehouse.signUp({ email: `x${unique}@résumé.example` });
     await gatehouse.signUp({ email: `x${unique}@resume.example` });
   });
 
+  // Proves ours (Database): sign-ups of one address at once make one account
   test('of 20 at once one wins, and its password is the one that works', async () => {
     const { email } = newAccount();
     const attempts = Array.from({ length: 20 }, () => newAccount({ email }));
@@ -54,6 +57,10 @@ describe('one account per address', () => {
   });
 });
 
+// Proves 63B-4 §3.1.1.2(7), 63B-4 §3.1.1.2(8), ASVS 6.4.2: no field for a hint or a secret question: what is unknown is refused
+// Proves 63B-4 §3.1.1.2(blocklist): the entire password is held against the list, never a part of it; a refusal says why
+// Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
+// Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
 describe('422 names every refused field', () => {
   test.each([
     ['nothing', {}, ['email: required', 'password: required']],
@@ -89,6 +96,7 @@ describe('422 names every refused field', () => {
     for (const error of body.errors) expect(Object.keys(error).sort()).toEqual(['code', 'field', 'message']);
   });
 
+  // Proves ASVS 16.5.1: no input gives a 500, and nothing sent comes back
   test('the name of an unknown field is not repeated', async () => {
     const { status, text } = await signUp({ ...newAccount(), 'canary-field': 1, 'canary-other': 2 });
     expect(status).toBe(422);
@@ -96,6 +104,7 @@ describe('422 names every refused field', () => {
   });
 });
 
+// Proves ours (Passwords): ill-formed text is refused and opens nothing
 test('a string with a lone surrogate is a 400', async () => {
   const raw = JSON.stringify({ email: newAccount().email, password: 'violet kettle ????' }).replace('????', '\\ud800');
   const { status } = await gatehouse.request('POST', '/auth/signup', {
@@ -105,6 +114,9 @@ test('a string with a lone surrogate is a 400', async () => {
   expect(status).toBe(400);
 });
 
+// Proves 63B-4 §3.1.1.2(2), ASVS 6.2.9: 128 characters are accepted, one more is refused
+// Proves 63B-4 §3.1.1.2(3), 63B-4 §3.1.1.2(5), ASVS 6.2.5: any character, and no rules of composition
+// Proves 63B-4 §3.1.1.2(9), ASVS 6.2.8: the whole password counts: nothing is cut, trimmed or folded
 test('128 characters of any kind work, and none of them is cut off', async () => {
   const account = await gatehouse.signUp({ password: '👍 é\t"'.repeat(21).slice(0, -1) + 'xy' });
   await gatehouse.logIn(account);
@@ -112,6 +124,7 @@ test('128 characters of any kind work, and none of them is cut off', async () =>
   expect((await gatehouse.post('/auth/login', { email: shorter.email, password: shorter.password })).status).toBe(401);
 });
 
+// Proves PCI 8.3.2, 63B-4 §3.1.1.2(storage): a stolen database has no hash to guess against, no token and no key
 test('a stolen table has no password and no plain hash', async () => {
   const { id, password } = await gatehouse.signUp();
   const [row] = await gatehouse.sql('SELECT * FROM users WHERE id = ?', [id]);

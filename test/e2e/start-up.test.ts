@@ -70,6 +70,10 @@ const PRODUCTION = {
   EMAIL_VERIFICATION: 'none',
 };
 
+// Proves ASVS 6.2.1: no minimum below 12 characters in production
+// Proves ASVS 11.4.2, CS Password Storage: hashes are bcrypt over a pre-hash that leaves nothing out, of cost 12, in production at least 10
+// Proves ASVS 13.3.1, PCI 8.6.2, CS Docker #12: secrets come from files, and no value of one is ever printed
+// Proves ASVS 13.3.1: production does not start on placeholders, SQLite or values below a floor
 testWithoutServer.each<[string, Environment, string[]]>([
   [
     'everything at once',
@@ -132,6 +136,7 @@ testWithoutServer.each<[string, Environment, string[]]>([
   expect(existsSync(join(folder, '.data')), 'nothing is made').toBe(false);
 });
 
+// Proves ASVS 13.3.1, PCI 8.6.2, CS Docker #12: secrets come from files, and no value of one is ever printed
 testWithoutServer('production refuses a secret that is given twice, or in a file that is not there', async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, 'key'), randomKey());
@@ -143,6 +148,7 @@ testWithoutServer('production refuses a secret that is given twice, or in a file
   expectNoValues(program.output, [env.MASTER_KEY, env.DATABASE_URL_FILE, readFileSync(join(folder, 'key'), 'utf8')]);
 });
 
+// Proves ASVS 13.3.1, PCI 8.6.2, CS Docker #12: secrets come from files, and no value of one is ever printed
 test('secrets are read from the files that NAME_FILE names', async () => {
   const folder = temporaryFolder();
   const { MASTER_KEY, DATABASE_URL, ...env } = baseEnvironment(await temporaryDatabase());

@@ -22,6 +22,7 @@ function spread<T>(count: number, call: (instance: Gatehouse, index: number) => 
   return Promise.all(Array.from({ length: count }, (_, index) => call(index % 2 === 0 ? one : other, index)));
 }
 
+// Proves ASVS 7.4.1, ASVS 7.2.1: a logged-out session’s tokens are refused on the next request, by every instance
 test('a logout through one instance is in force at the other with the very next request', async () => {
   const account = await one.signUp();
   for (let round = 0; round < 10; round++) {
@@ -34,6 +35,7 @@ test('a logout through one instance is in force at the other with the very next 
   }
 });
 
+// Proves ASVS 7.4.1, ASVS 7.2.1: a logged-out session’s tokens are refused on the next request, by every instance
 test('a logout during a storm of requests at the other: whatever is asked after the answer is refused', async () => {
   const { access_token: token } = await one.signUpAndLogIn();
   let isLoggedOut = false;
@@ -50,6 +52,7 @@ test('a logout during a storm of requests at the other: whatever is asked after 
   expect(new Set(await Promise.all(storm))).toEqual(new Set([401]));
 });
 
+// Proves ASVS 10.4.5, RFC 9700 §4.14.2: 50 refreshes at once are one rotation, and nobody is logged out
 test('fifty refreshes of one token, over both: one rotation, one successor, a session that lives', async () => {
   const { access_token, refresh_token } = await one.signUpAndLogIn();
   const id = sessionOf(access_token);
@@ -84,6 +87,7 @@ test('refreshes that come late at one never take back what the other has rotated
   }
 });
 
+// Proves ASVS 7.4.1: a logout that meets refreshes: whatever comes out of them is dead
 test('refreshes at one while the other logs out: the session is dead, and so is every token of it', async () => {
   for (let round = 0; round < 5; round++) {
     const { access_token, refresh_token } = await one.signUpAndLogIn();
@@ -103,6 +107,7 @@ test('refreshes at one while the other logs out: the session is dead, and so is 
   }
 });
 
+// Proves ours (Issuing tokens): instances that start at once make one signing key
 test('two first starts at once make one signing key, and each takes the tokens of the other', async () => {
   const env = baseEnvironment(await temporaryDatabase());
   const starts = await Promise.all([startServer(env), startServer(env)]);
@@ -119,6 +124,7 @@ test('two first starts at once make one signing key, and each takes the tokens o
   for (const server of starts) await server.stop();
 });
 
+// Proves ASVS 7.1.2: at most ten sessions: one more ends the oldest
 test('logins of one account at once, over both: ten sessions live, and the others are revoked', async () => {
   const account = await one.signUp();
   const logins = await spread(24, (instance) => instance.logIn(account));
@@ -142,6 +148,7 @@ test('logins of one account at once, over both: ten sessions live, and the other
   }
 });
 
+// Proves ours (Database): sign-ups of one address at once make one account
 test('sign-ups of one address at once, over both: one account, and everybody else is told', async () => {
   const account = newAccount();
   const answers = await spread(20, (instance, index) =>

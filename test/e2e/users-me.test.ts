@@ -7,6 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
+// Proves ASVS 8.2.3, ASVS 14.2.6, ASVS 15.3.1: answers have the fields that are needed and no others
 test('shows the account of the caller, and no more than that', async () => {
   const account = await gatehouse.signUp();
   const { access_token: token } = await gatehouse.logIn(account);

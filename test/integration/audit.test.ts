@@ -133,6 +133,7 @@ test('what the service itself records verifies', async () => {
   expect(await verify()).toMatchObject({ seals: 4, waiting: 0, findings: [] });
 });
 
+// Proves ASVS 16.4.2, PCI 10.3.2, PCI 10.3.4: whatever somebody changes, removes, inserts or reorders in the audit trail is found
 describe('an event', () => {
   test('of which any column was changed is named, and it alone', async () => {
     const event = ids[5] as string;
@@ -248,6 +249,7 @@ describe('an event', () => {
   });
 });
 
+// Proves ASVS 16.4.2, PCI 10.3.2, PCI 10.3.4: whatever somebody changes, removes, inserts or reorders in the audit trail is found
 describe('a seal', () => {
   const changeSeal = (number: number, column: string, value: unknown) =>
     gatehouse.sql(`UPDATE audit_seals SET ${column} = ? WHERE number = ?`, [value, number]);
@@ -427,6 +429,7 @@ describe('sealing', () => {
   });
 });
 
+// Proves ASVS 16.4.2, PCI 10.3.2, PCI 10.3.4: whatever somebody changes, removes, inserts or reorders in the audit trail is found
 describe('a period', () => {
   const HOUR = 3_600;
   afterEach(() => gatehouse.passSeconds(-2 * HOUR));
@@ -567,6 +570,7 @@ describe('the master key', () => {
     return new AuditVerifier(gatehouse.dataSource, masterKeys, new SealRepository(rows, masterKeys)).verify({});
   };
 
+  // Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
   test('may change, as long as the old one is kept', async () => {
     const fresh = randomBytes(32).toString('base64');
     const other = await gatehouse.another({ MASTER_KEY: `${fresh},${secrets()}` });
@@ -604,6 +608,7 @@ test('what is exported is everything, once, in order', async () => {
   expect(await all({ since: new Date(instant.getTime() + 1) })).toHaveLength(2_100);
 });
 
+// Proves PCI 10.7.2, PCI 10.7.3: what cannot be recorded is not done, and the next login works again
 test('a login that cannot be recorded is answered with 503 and opens no session', async () => {
   const account = await gatehouse.signUp();
   await gatehouse.sql('ALTER TABLE audit_events RENAME TO audit_events_away');
@@ -617,6 +622,7 @@ test('a login that cannot be recorded is answered with 503 and opens no session'
   await gatehouse.logIn(account);
 });
 
+// Proves ASVS 16.4.2, PCI 10.3.2: the database lets a server add to the audit trail and never change it
 testOnServer('a server may add to the trail and never change it', async () => {
   const user = `audit_${randomBytes(4).toString('hex')}`;
   const password = randomBytes(12).toString('hex');

@@ -84,12 +84,14 @@ if (source.kind === 'server') {
     }
   }
 
+  // Proves ASVS 12.3.1, ASVS 12.3.2, ASVS 12.3.4: TLS to the database, chain and name verified
   test('chain and name are right: encrypted', async () => {
     expect(await cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).toMatch(
       /^TLS_|GCM|CHACHA/,
     );
   });
 
+  // Proves ASVS 12.3.1, ASVS 12.3.2, ASVS 12.3.4: TLS to the database, chain and name verified
   test('another authority is refused', async () => {
     await expect(cipherWith('localhost', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('theirs.pem')}`)).rejects.toThrow(
       /certificate/i,
@@ -97,12 +99,14 @@ if (source.kind === 'server') {
     await expect(cipherWith('localhost', 'ssl-mode=VERIFY_IDENTITY')).rejects.toThrow(/certificate/i);
   });
 
+  // Proves ASVS 12.3.1, ASVS 12.3.2, ASVS 12.3.4: TLS to the database, chain and name verified
   test('an address instead of a name is refused before it is tried: nobody would check it', async () => {
     await expect(cipherWith('127.0.0.1', `ssl-mode=VERIFY_IDENTITY&ssl-ca=${path('ours.pem')}`)).rejects.toThrow(
       /must name its host/,
     );
   });
 
+  // Proves ASVS 12.3.1, ASVS 12.3.2, ASVS 12.3.4: TLS to the database, chain and name verified
   test('another name is refused', async () => {
     makeCertificate('other.example');
     const connection = await mysql.createConnection(`mysql://root@127.0.0.1:${port}/mysql`);

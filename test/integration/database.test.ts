@@ -95,6 +95,7 @@ describe('transactions on one data source', () => {
 
 const onMysql = isMysql ? describe : () => {};
 onMysql('every connection', () => {
+  // Proves ours (Database): every connection is strict, in UTC, and takes one statement at a time
   test('is strict, in UTC and reads what is committed', async () => {
     const settings = await Promise.all(
       Array.from({ length: 12 }, () =>
@@ -120,6 +121,7 @@ onMysql('every connection', () => {
     expect(gatehouse.logLines.join()).not.toContain('canary-parameter');
   });
 
+  // Proves ASVS 16.5.2, ASVS 16.5.3: a database out of reach means 503, never yes and never no
   test('a row that is locked for long: 503 for who needs it, nothing for the others', async () => {
     const { access_token: token } = await gatehouse.signUpAndLogIn();
     const other = await gatehouse.signUpAndLogIn();
@@ -135,6 +137,7 @@ onMysql('every connection', () => {
     expect((await gatehouse.post('/auth/logout', undefined, { token })).status).toBe(204);
   });
 
+  // Proves ours (Database): every connection is strict, in UTC, and takes one statement at a time
   test('takes one statement at a time', async () => {
     await expect(gatehouse.sql('SELECT 1; SELECT 2')).rejects.toThrow();
   });

@@ -93,6 +93,7 @@ test('two at once: each is applied by one of them', async () => {
   expect(applied.sort()).toEqual([...names].sort());
 });
 
+// Proves ours (Database): identifiers and addresses are compared byte by byte
 test('every table compares identifiers and addresses byte by byte', async () => {
   const dataSource = await open(await emptyDatabase());
   await migrate(dataSource);

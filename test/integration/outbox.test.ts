@@ -97,6 +97,7 @@ const dead = async (outbox: Outbox) => {
 };
 
 describe('a message', () => {
+  // Proves PCI 8.3.2, 63B-4 §3.1.1.2(storage): a stolen database has no hash to guess against, no token and no key
   test('is sealed before it is sent and erased after', async () => {
     const { worker } = instance();
     await add();
@@ -124,6 +125,7 @@ describe('a message', () => {
     expect(await rows()).toEqual([]);
   });
 
+  // Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
   test('goes where it was addressed when it was stored, and not where its row says since', async () => {
     await add();
     await dataSource.query("UPDATE outbox SET recipient = 'eve@example.com'");
@@ -132,6 +134,7 @@ describe('a message', () => {
     expect(await row()).toMatchObject({ lastError: 'content_not_openable' });
   });
 
+  // Proves ASVS 16.2.5, CS Logging: no secret in a log line, an error body or an event
   test('names in the log what it is, not to whom or what it says', async () => {
     await add();
     await instance().worker.deliverDue();
@@ -146,6 +149,7 @@ describe('a message', () => {
     expect(logLines.join()).not.toMatch(/ada@|canary/);
   });
 
+  // Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
   test('of every kind arrives', async () => {
     const at = '2026-11-22T12:00:00Z';
     const messages: Message[] = [
@@ -175,6 +179,7 @@ describe('a message', () => {
   });
 });
 
+// Proves ours (Recovery and mail): a mail survives the end of the mail server and of the process
 describe('several workers', () => {
   test('20 on one row: one mail', async () => {
     await add();
@@ -259,6 +264,7 @@ describe('several workers', () => {
   });
 });
 
+// Proves ours (Recovery and mail): a mail survives the end of the mail server and of the process
 describe('a server that does not take it', () => {
   /** Seconds until the next attempt, as the row says. */
   const waits = async () => ((await row()).nextAttemptAt!.getTime() - clock.now().getTime()) / 1000;
@@ -389,6 +395,7 @@ describe('a master key', () => {
     expect(await instance().worker.deliverDue()).toBe(1);
   });
 
+  // Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
   test('that has a successor still opens what it sealed', async () => {
     await add();
     const { worker } = instance({ masterKeys: new MasterKeys([randomBytes(32), masterKey]) });
@@ -438,6 +445,7 @@ test('the loop sends by itself, and when it stops nothing is left half done', as
   expect(smtp.messages).toHaveLength(2);
 });
 
+// Proves GDPR 17: a deleted account is closed at once, and its data goes
 test('a person’s messages go with the person, the others stay', async () => {
   const { outbox, worker } = instance();
   await add();
@@ -452,6 +460,7 @@ test('a person’s messages go with the person, the others stay', async () => {
   ]);
 });
 
+// Proves ASVS 14.2.7: what is no longer needed is deleted, to the second
 test('sent messages go after a day, dead ones after 30, waiting ones never', async () => {
   const { outbox, worker } = instance();
   await add();

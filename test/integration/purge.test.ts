@@ -1,3 +1,4 @@
+// Proves ASVS 14.2.7: what is no longer needed is deleted, to the second
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PurgeService } from '../../src/auth/purge.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
@@ -11,6 +12,7 @@ afterAll(() => gatehouse.stop());
 const purge = () => gatehouse.app.get(PurgeService).purge();
 const count = async (table: string) => Number((await gatehouse.sql(`SELECT COUNT(*) AS n FROM ${table}`))[0].n);
 
+// Proves ours (Sessions): a revocation outlives every access token that it concerns
 test('a revocation goes a minute after the last access token it concerns, not before', async () => {
   const { access_token: token } = await gatehouse.signUpAndLogIn();
   await gatehouse.post('/auth/logout', undefined, { token });

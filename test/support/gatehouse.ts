@@ -239,6 +239,7 @@ export class Gatehouse extends Client {
     return other;
   }
 
+  // Proves ASVS 16.2.5, CS Logging: no secret in a log line, an error body or an event
   /** Ends the instance, and fails when a secret of this file stands in a log line or an error body. */
   async stop(): Promise<void> {
     await this.app.close();

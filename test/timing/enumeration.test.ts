@@ -248,11 +248,13 @@ test('the kinds are what they are called', patience, async () => {
 });
 
 // Whoever uses an account has left a row with no failures; an address that nobody has tried has none.
+// Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
 test('login: the first try', patience, async () => {
   const failuresOf = (kind: Kind) => (kind === 'known' || kind === 'disabled' ? 0 : null);
   expect(telling(await measure({ name: 'login, first try', ...login, kinds: KINDS, failuresOf }))).toEqual([]);
 });
 
+// Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
 test('login: a later try; and one hash more is seen', patience, async () => {
   const kinds: Kind[] = [...KINDS, 'costlier'];
   const times = await measure({ name: 'login, later try', ...login, kinds, failuresOf: () => 3 });
@@ -263,20 +265,24 @@ test('login: a later try; and one hash more is seen', patience, async () => {
   }
 });
 
+// Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
 test('login: the try that locks', patience, async () => {
   const kinds = KINDS.filter((kind) => kind !== 'locked');
   expect(telling(await measure({ name: 'login, try that locks', ...login, kinds, failuresOf: () => 9 }))).toEqual([]);
 });
 
+// Proves CS Forgot Password: forgot and resend answer alike, in the same time, for every address
 test('forgot', patience, async () => {
   expect(telling(await measure({ name: 'forgot', path: '/auth/password/forgot', ...mail }))).toEqual([]);
   expect(gatehouse.smtp?.messages.length, 'mail was sent meanwhile').toBeGreaterThan(0);
 });
 
+// Proves CS Forgot Password: forgot and resend answer alike, in the same time, for every address
 test('resend', patience, async () => {
   expect(telling(await measure({ name: 'resend', path: '/auth/email/resend', ...mail }))).toEqual([]);
 });
 
+// Proves ASVS 6.3.8, CS Authentication: a sign-up that must be verified says the same, in the same time, for every address
 test('sign-up', patience, async () => {
   const bodyOf = (email: string) => ({ email, password: PASSWORD });
   expect(telling(await measure({ name: 'sign-up', path: '/auth/signup', ...mail, bodyOf }))).toEqual([]);

@@ -37,6 +37,7 @@ afterEach(async () => {
 const failures = async () => (await metrics.breachCheckFailures.get()).values[0]?.value ?? 0;
 const types = () => recorded.map(({ type }) => type);
 
+// Proves ASVS 14.2.3: five digits of a SHA-1 of a password leave the house, and only with HIBP_URL
 describe('the request', () => {
   test('five digits of the SHA-1, known from elsewhere, and nothing else of the password', async () => {
     await breached.has('password'); // 5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD8
@@ -60,6 +61,7 @@ describe('the request', () => {
   });
 });
 
+// Proves ASVS 6.2.12: breached passwords are refused when new, and told of once when in use
 describe('the answer', () => {
   test.each([
     ['CRLF', `${'0'.repeat(35)}:1\r\n${suffix}:3\r\n`, true],
@@ -76,6 +78,7 @@ describe('the answer', () => {
   });
 });
 
+// Proves ASVS 6.2.12, ASVS 16.3.4: the breach check fails open, and records that
 describe('no answer that can be used: the password passes', () => {
   const listed = `${suffix}:3\r\n`;
   test.each<[string, RangeBehaviour]>([
@@ -116,6 +119,7 @@ describe('no answer that can be used: the password passes', () => {
     expect(types()).toEqual(['sys_monitor_disabled']);
   });
 
+  // Proves ASVS 16.2.5, CS Logging: no secret in a log line, an error body or an event
   test('the log says why, and nothing of the password', async () => {
     range.behaviour = { status: 503, text: listed };
     await breached.has(PASSWORD);
@@ -126,6 +130,7 @@ describe('no answer that can be used: the password passes', () => {
   });
 });
 
+// Proves ASVS 6.2.12, ASVS 16.3.4: the breach check fails open, and records that
 describe('the record', () => {
   test('one event for each change, also when many are asked at once', async () => {
     const askMany = () => Promise.all(Array.from({ length: 5 }, () => breached.has(PASSWORD)));

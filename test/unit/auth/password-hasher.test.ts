@@ -26,6 +26,7 @@ const PASSWORD = 'violet kettle gravel';
 const ID = '01a203e0-390a-7649-97dc-7d3f8c9bf560';
 
 describe('what is stored', () => {
+  // Proves ASVS 11.4.2, CS Password Storage: hashes are bcrypt over a pre-hash that leaves nothing out, of cost 12, in production at least 10
   test('is bcrypt over base64(HMAC-SHA-384(context, NFC(password))), sealed', async () => {
     const stored = await hasher.hash(ID, PASSWORD);
     const [scheme, sealed] = stored.split(':') as [string, string];
@@ -37,6 +38,7 @@ describe('what is stored', () => {
     expect(await bcrypt.compare(preHash, hash)).toBe(true);
   });
 
+  // Proves 63B-4 §3.1.1.2(storage): one password of two people has two hashes, and a hash moved to another account opens nothing
   test('fits its column, and differs for two people with one password', async () => {
     const a = await hasher.hash(ID, PASSWORD);
     const b = await hasher.hash('other', PASSWORD);
@@ -49,6 +51,7 @@ describe('verifying', () => {
   const check = async (password: string, stored: string, id = ID) =>
     hasher.verify({ id, passwordHash: stored }, password);
 
+  // Proves 63B-4 §3.1.1.2(9), ASVS 6.2.8: the whole password counts: nothing is cut, trimmed or folded
   test('the whole password counts: case, spaces, the last of 100 characters', async () => {
     const long = 'x'.repeat(99);
     const stored = await hasher.hash(ID, `${long}a`);
@@ -58,28 +61,33 @@ describe('verifying', () => {
     }
   });
 
+  // Proves 63B-4 §3.1.1.2(normalisation): composed and decomposed letters are one password, compatibility forms are not
   test('composed and decomposed letters are the same, compatibility forms are not', async () => {
     const stored = await hasher.hash(ID, 'caf\u00e9 ﬁne gravel');
     expect((await check('cafe\u0301 ﬁne gravel', stored)).matches).toBe(true);
     expect((await check('caf\u00e9 fine gravel', stored)).matches).toBe(false);
   });
 
+  // Proves ours (Passwords): ill-formed text is refused and opens nothing
   test('a lone surrogate never opens what U+FFFD would', async () => {
     const stored = await hasher.hash(ID, 'violet \ufffd gravel');
     expect((await check('violet \ufffd gravel', stored)).matches).toBe(true);
     expect((await check('violet \ud800 gravel', stored)).matches).toBe(false);
   });
 
+  // Proves 63B-4 §3.1.1.2(storage): one password of two people has two hashes, and a hash moved to another account opens nothing
   test("a hash moved to another person's row opens nothing", async () => {
     const stored = await hasher.hash('somebody else', PASSWORD);
     expect(await check(PASSWORD, stored)).toEqual({ matches: false, isOutdated: false });
   });
 
+  // Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
   test('the decoy is opened by nobody, after the same work', async () => {
     expect(await hasher.verify(await hasher.decoy(), PASSWORD)).toMatchObject({ matches: false });
   });
 });
 
+// Proves ASVS 11.4.2, CS Password Storage, ASVS 11.2.2: hashes of another cost, key or system are upgraded at the next login
 describe('plain bcrypt from elsewhere', () => {
   test.each(['2a', '2b', '2y'])('$%s$ verifies and is due for an upgrade', async (version) => {
     const plain = (await bcrypt.hash(PASSWORD, 4)).replace('$2b$', `$${version}$`);
@@ -98,6 +106,7 @@ describe('plain bcrypt from elsewhere', () => {
   });
 });
 
+// Proves ASVS 11.4.2, CS Password Storage, ASVS 11.2.2: hashes of another cost, key or system are upgraded at the next login
 describe('upgrades', () => {
   test('another cost is outdated', async () => {
     const stored = await hasherOf({ bcryptCost: 5 }).hash(ID, PASSWORD);
@@ -117,6 +126,7 @@ describe('upgrades', () => {
   });
 });
 
+// Proves ASVS 15.2.2: a full hash queue is a 503, and hashing has the lowest priority
 describe('load', () => {
   test('a full queue is a 503 with Retry-After, and what was accepted is done', async () => {
     const metrics = new Metrics();

@@ -20,21 +20,25 @@ const policy = new PasswordPolicy(config, blocklist, breached, metrics);
 const code = async (password: string, email = 'ada@example.com') => (await policy.problem(password, email))?.code;
 
 describe('length, in code points after NFC', () => {
+  // Proves 63B-4 §3.1.1.2(1), 63B-4 §3.1.1.2(4): a password has at least 15 code points, counted after NFC
   test('14 is too short, 15 is enough', async () => {
     expect(await code('violetkettlegr')).toBe('password_too_short');
     expect(await code('violetkettlegra')).toBeUndefined();
   });
 
+  // Proves 63B-4 §3.1.1.2(1), 63B-4 §3.1.1.2(4): a password has at least 15 code points, counted after NFC
   test('an astral character counts once', async () => {
     expect(await code('👍'.repeat(14))).toBe('password_too_short');
     expect(await code('👍'.repeat(15))).toBeUndefined();
   });
 
+  // Proves 63B-4 §3.1.1.2(1), 63B-4 §3.1.1.2(4): a password has at least 15 code points, counted after NFC
   test('a letter and its combining accent count once', async () => {
     expect(await code('é'.normalize('NFD').repeat(14))).toBe('password_too_short');
     expect(await code('é'.normalize('NFD').repeat(15))).toBeUndefined();
   });
 
+  // Proves 63B-4 §3.1.1.2(2), ASVS 6.2.9: 128 characters are accepted, one more is refused
   test('64 and 128 pass, 129 does not', async () => {
     const text = 'violet kettle gravel '.repeat(10);
     expect(await code(text.slice(0, 64))).toBeUndefined();
@@ -49,26 +53,31 @@ describe('length, in code points after NFC', () => {
 });
 
 describe('content', () => {
+  // Proves 63B-4 §3.1.1.2(3), 63B-4 §3.1.1.2(5), ASVS 6.2.5: any character, and no rules of composition
   test('no composition rules: letters alone, spaces anywhere', async () => {
     expect(await code('violet kettle gravel')).toBeUndefined();
     expect(await code('  correct horse battery  ')).toBeUndefined();
   });
 
+  // Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
   test('common passwords are refused, in whatever case', async () => {
     for (const password of ['passwordpassword', '123456789012345', 'qwertyuiopasdfgh', 'QwertyUiopAsdfgh']) {
       expect(await code(password), password).toBe('password_common');
     }
   });
 
+  // Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
   test('the list has at least 3000 entries that the length rule lets pass', () => {
     expect(blocklist.size).toBeGreaterThanOrEqual(3000);
   });
 
+  // Proves 63B-4 §3.1.1.2(blocklist): the entire password is held against the list, never a part of it; a refusal says why
   test('a known word inside a longer password is nothing bad', async () => {
     expect(await code('SecurePassword-xyz-123')).toBeUndefined();
     expect(await code('gatehouse violet kettle')).toBeUndefined();
   });
 
+  // Proves ASVS 6.2.11: context words: service, address, its parts, in whatever guise
   test.each([
     ['the service, repeated', 'gatehousegatehouse'],
     ['the service and digits', 'Gatehouse-2026-11-22'],

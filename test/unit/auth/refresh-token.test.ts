@@ -1,3 +1,4 @@
+// Proves ASVS 7.2.2, ASVS 7.2.3, ASVS 11.5.1: refresh tokens: 256 bits, for one session and one generation, new at every use
 import { expect, test } from 'vitest';
 import { RefreshTokens } from '../../../src/auth/refresh-token.js';
 import { MasterKeys } from '../../../src/common/master-keys.js';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { fieldLines, jsonLine, printable } from '../../../src/commands/output.js';
 
+// Proves ASVS 16.4.1: nothing that a client sends makes a line of its own
 test('nothing that steers a terminal is printed', () => {
   expect(printable('a\x1b[2Jb\x9bc\u202ed\u2028e\nf')).toBe('a\ufffd[2Jb\ufffdc\ufffdd\ufffde\ufffdf');
   expect(printable('Jürgen <a@b.example> 日本 🙂')).toBe('Jürgen <a@b.example> 日本 🙂');

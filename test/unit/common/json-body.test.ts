@@ -9,6 +9,7 @@ test('an object comes through as it is', () => {
   expect(parse(text)).toEqual(JSON.parse(text));
 });
 
+// Proves ASVS 15.3.6, ASVS 15.3.7, ASVS 1.5.3: a key that comes twice, or would change an object’s prototype, is refused
 describe('refused', () => {
   test.each([
     ['not JSON', '{"password":"violet kettle gravel"', 'not_json'],
@@ -33,6 +34,7 @@ describe('refused', () => {
     expect(() => parseJsonObject(body)).toThrow(expect.objectContaining({ detail: 'not_utf8' }));
   });
 
+  // Proves ASVS 16.5.1: no input gives a 500, and nothing sent comes back
   test('and nothing of the body is in the error', () => {
     const error = catchError(() => parse('{"password":"canary-kettle'));
     expect(error).toBeInstanceOf(MalformedRequest);

@@ -9,6 +9,7 @@ function capture(level = 'debug') {
 
 const canary = 'canary-kettle';
 
+// Proves ASVS 16.2.5, CS Logging: no secret in a log line, an error body or an event
 describe('redaction by allowlist', () => {
   test('a member nobody allowed is not written', () => {
     const { lines, logger } = capture();
@@ -37,6 +38,7 @@ describe('redaction by allowlist', () => {
   });
 });
 
+// Proves ASVS 16.4.1: nothing that a client sends makes a line of its own
 test('a line is one line, whatever is in it', () => {
   const { lines, logger } = capture();
   logger.info({ event: 'x', reason: 'a\r\n{"event":"forged"}\u001b[31m' });
@@ -45,6 +47,7 @@ test('a line is one line, whatever is in it', () => {
   expect(JSON.parse(lines[0]!).event).toBe('x');
 });
 
+// Proves ASVS 16.2.2: times are UTC
 test('the time is ISO 8601 in UTC, the level a word', () => {
   const { lines, nest } = capture();
   nest.warn({ event: 'x' }, 'Database');

@@ -13,12 +13,14 @@ describe('sealing', () => {
     expect(keys.open('password-pepper', sealed, 'user-1')).toBe('$2b$12$secret');
   });
 
+  // Proves ASVS 11.3.3: what is sealed opens unchanged, in its place and for its purpose, or not at all
   test('does not open elsewhere: other context, other purpose, other key', () => {
     expect(keys.open('password-pepper', sealed, 'user-2')).toBeUndefined();
     expect(keys.open('signing-key-encryption', sealed, 'user-1')).toBeUndefined();
     expect(new MasterKeys([newer]).open('password-pepper', sealed, 'user-1')).toBeUndefined();
   });
 
+  // Proves ASVS 11.3.3: what is sealed opens unchanged, in its place and for its purpose, or not at all
   test('does not open when any byte was changed, or it was cut', () => {
     const [id, payload] = sealed.split('.') as [string, string];
     const bytes = Buffer.from(payload, 'base64url');
@@ -36,6 +38,7 @@ describe('sealing', () => {
     expect(keys.seal('password-pepper', 'x', 'y')).not.toBe(keys.seal('password-pepper', 'x', 'y'));
   });
 
+  // Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
   test('a new master key in front seals, the old one still opens', () => {
     const both = new MasterKeys([newer, older]);
     expect(both.open('password-pepper', sealed, 'user-1')).toBe('$2b$12$secret');
@@ -54,6 +57,7 @@ describe('macs', () => {
     expect(expected).toBe(KNOWN_MAC);
   });
 
+  // Proves ASVS 11.2.2: a new master key goes in front, and what the old one sealed still opens
   test('verify under every key of the list, and no other', () => {
     const data = randomBytes(20);
     const mac = new MasterKeys([older]).mac('refresh-token', data);

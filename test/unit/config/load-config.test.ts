@@ -33,6 +33,7 @@ function problemsOf(env: Environment): string[] {
 describe('defaults', () => {
   const config = loadConfig({ DATA_DIR: join(folder, 'defaults') });
 
+  // Proves ASVS 11.4.2, CS Password Storage: hashes are bcrypt over a pre-hash that leaves nothing out, of cost 12, in production at least 10
   test('are those of the security requirements', () => {
     expect(config).toMatchObject({
       nodeEnv: 'development',
@@ -57,6 +58,7 @@ describe('defaults', () => {
     expect(config.publicUrl).toBe('http://localhost:3000');
   });
 
+  // Proves ASVS 13.4.2: what is for development is not there in production
   test('the docs are off in production unless asked for', () => {
     expect(loadConfig(production()).docs).toBe('off');
     expect(loadConfig(production({ DOCS: 'on' })).docs).toBe('on');
@@ -81,6 +83,10 @@ describe('the development master key', () => {
   });
 });
 
+// Proves ASVS 6.2.1: no minimum below 12 characters in production
+// Proves ASVS 11.4.2, CS Password Storage: hashes are bcrypt over a pre-hash that leaves nothing out, of cost 12, in production at least 10
+// Proves ASVS 15.3.4, ASVS 4.1.3: forwarded addresses are believed from the named proxies alone
+// Proves ASVS 13.3.1: production does not start on placeholders, SQLite or values below a floor
 describe('production refuses', () => {
   test('all at once, each by name', () => {
     const problems = problemsOf({ NODE_ENV: 'production', BCRYPT_COST: '9', PUBLIC_URL: 'http://auth.example' });
@@ -153,6 +159,7 @@ describe('production refuses', () => {
     expect(problems.every((problem) => problem.startsWith(name))).toBe(true);
   });
 
+  // Proves ASVS 13.3.1, PCI 8.6.2, CS Docker #12: secrets come from files, and no value of one is ever printed
   test('never with a value in the message', () => {
     const canaries = {
       MASTER_KEY: 'canary-key',
@@ -204,6 +211,7 @@ describe('outside production', () => {
   });
 });
 
+// Proves ASVS 13.3.1, PCI 8.6.2, CS Docker #12: secrets come from files, and no value of one is ever printed
 describe('secrets from files', () => {
   const file = join(folder, 'key');
   writeFileSync(file, `${KEY}\n`);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { clientBlock } from '../../../src/limits/client-block.js';
 
+// Proves ASVS 6.3.1: an IPv6 client is its /64
 test.each([
   ['203.0.113.7', '203.0.113.7'],
   ['::ffff:203.0.113.7', '203.0.113.7'],

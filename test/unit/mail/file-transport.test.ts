@@ -56,6 +56,7 @@ test('whole or not at all: what cannot be put in place leaves nothing', async ()
   expect(readdirSync(folder())).toEqual([`${name}.eml`]);
 });
 
+// Proves ASVS 13.4.2: what is for development is not there in production
 test('prints a line with the link in development, and nowhere else', async () => {
   const printed: string[] = [];
   await send({}, printed);
@@ -72,6 +73,7 @@ test('takes one plain address and no other', async () => {
   await expect(send({ to: 'ada@example.com\nBcc: eve@example.com' })).rejects.toMatchObject({ code: 'EENVELOPE' });
 });
 
+// Proves ASVS 13.4.2: what is for development is not there in production
 test('files outside production, nothing in it, SMTP wherever it is configured', () => {
   const production = {
     NODE_ENV: 'production',

@@ -140,6 +140,7 @@ test('a kind that a newer build made is no letter', () => {
   expect(() => compose({ kind: 'account_locked', until: 'soon' }, context)).toThrow(RangeError);
 });
 
+// Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
 describe('what a client calls itself', () => {
   const letterOf = (userAgent: string | null, ip = IP) => {
     const letter = compose({ kind: 'new_sign_in', at, ip, userAgent }, context);

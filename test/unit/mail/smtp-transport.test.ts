@@ -77,6 +77,7 @@ describe('a mail', () => {
     },
   );
 
+  // Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
   test.each([
     'ada@example.com\r\nBcc: eve@example.com',
     'ada@example.com, eve@example.com',
@@ -97,6 +98,7 @@ describe('a mail', () => {
     expect(smtp.connections).toBe(0);
   });
 
+  // Proves ASVS 1.3.11: a mail goes to the address that was stored, and nobody writes its headers or links
   test('has no header that somebody put into its texts', async () => {
     const smtp = await start();
     const evil = 'x\r\nBcc: eve@example.com\r\n\r\n.\r\nMAIL FROM:<eve@example.com>\r\n';
@@ -140,6 +142,7 @@ describe('a server that does not take it', () => {
   });
 });
 
+// Proves ASVS 12.3.1, ASVS 12.3.2, ASVS 12.3.4: TLS to the mail server, chain and name verified
 describe('TLS', () => {
   let folder: string;
   const path = (name: string) => join(folder, name);

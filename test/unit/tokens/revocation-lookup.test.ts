@@ -27,6 +27,7 @@ describe('lookups', () => {
     expect(await answers).toEqual([false, true, false, true]);
   });
 
+  // Proves ours (Sessions): no lookup is answered by an earlier one
   test('never join a query that is under way: the next starts when it has come back', async () => {
     const { queries, lookup } = controlled();
     const early = lookup.isRevoked('a');
@@ -43,6 +44,7 @@ describe('lookups', () => {
     expect(await late).toEqual([true, false]);
   });
 
+  // Proves ours (Sessions): no lookup is answered by an earlier one
   test('remember nothing', async () => {
     const { queries, lookup } = controlled();
     for (const revoked of [[], ['a']]) {
@@ -53,6 +55,7 @@ describe('lookups', () => {
     }
   });
 
+  // Proves ASVS 16.5.2, ASVS 16.5.3: a database out of reach means 503, never yes and never no
   test('fail together as unavailable, and the next one asks again', async () => {
     const { queries, lookup } = controlled();
     const failing = Promise.allSettled([lookup.isRevoked('a'), lookup.isRevoked('b')]);

@@ -27,6 +27,7 @@ const masterKeys = new MasterKeys([Buffer.alloc(32, 1)]);
 const instanceOn = (table: SlowTable) =>
   new SigningKeys(table as unknown as SigningKeyRepository, masterKeys, new Clock());
 
+// Proves ours (Issuing tokens): instances that start at once make one signing key
 test('the first logins of all instances, at once, find the one key', async () => {
   for (let round = 0; round < 20; round++) {
     const table = new SlowTable();

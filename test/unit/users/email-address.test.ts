@@ -1,3 +1,4 @@
+// Proves ASVS 1.1.1, RFC 5321, RFC 5891, CS Input Validation: an e-mail address has one canonical form, or is refused
 import { describe, expect, test } from 'vitest';
 import { canonicalEmail } from '../../../src/users/email-address.js';
 

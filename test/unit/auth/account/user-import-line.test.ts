@@ -50,6 +50,7 @@ test.each<[string, string | Buffer | null]>([
   expect(reasonOf(() => parse(line))).toBe(reason);
 });
 
+// Proves ASVS 2.2.1, ASVS 2.2.2, ASVS 15.3.3, ASVS 15.3.5: input has the fields that are known, of the right type, and no others
 test('a missing field, one of another type and one too many are named', () => {
   for (const name of ['email', 'password_hash', 'email_verified', 'created_at'] as const) {
     expect(reasonOf(() => parseFields(without(name)))).toBe(`${name} is missing`);
