@@ -91,7 +91,9 @@ class VerificationRun {
   private readonly places = new Map<Finding, string>();
   private readonly unknownKeys = new Set<string>();
   private purgedThrough = 0;
+  /** Of the present seal. */
   private firstEvent = '';
+  /** Of the seals so far, by its id. */
   private lastEvent = '';
 
   constructor(
@@ -107,9 +109,13 @@ class VerificationRun {
     this.purgedThrough = await this.seals.purgedThrough();
     await this.verifySeals(range);
     if (!this.isEnough) await this.verifyRest(range);
-    const placeOf = (finding: Finding) => this.places.get(finding) ?? '';
-    this.result.findings.sort((one, other) => (placeOf(one) < placeOf(other) ? -1 : 1));
+    this.result.findings.sort((one, other) => this.compare(one, other));
     return this.result;
+  }
+
+  private compare(one: Finding, other: Finding): number {
+    const [place = '', otherPlace = ''] = [this.places.get(one), this.places.get(other)];
+    return place === otherPlace ? 0 : place < otherPlace ? -1 : 1;
   }
 
   private get isEnough(): boolean {
@@ -123,6 +129,12 @@ class VerificationRun {
     this.result.findings.push(finding);
   }
 
+  /** Keeps in mind where in the trail we are. */
+  private enter(ids: readonly string[]): void {
+    this.firstEvent = ids[0] ?? this.firstEvent;
+    this.lastEvent = ids.reduce((one, other) => (other > one ? other : one), this.lastEvent);
+  }
+
   private async verifyHead({ number, hash }: KeptHead): Promise<void> {
     const kept = await this.seals.find(number);
     if (!kept || kept.hash !== hash || hashOf(kept) !== hash) this.report('chain', { seal: number });
@@ -133,8 +145,10 @@ class VerificationRun {
     for (let after = first - 1; ;) {
       const page = await this.seals.findNext(after, last, SEALS_PAGE);
       for (const seal of page) {
+        const ids = unpackIds(seal.eventIds);
+        this.enter(ids);
         this.verifyLink(seal, previous);
-        await this.verifyEvents(seal);
+        await this.verifyEvents(seal, ids);
         if (this.isEnough) return;
         previous = seal;
         this.result.head = { number: seal.number, hash: seal.hash };
@@ -154,18 +168,17 @@ class VerificationRun {
     this.report('unknown_key', { seal: seal.number });
   }
 
-  private async verifyEvents(seal: AuditSeal): Promise<void> {
-    const ids = unpackIds(seal.eventIds);
+  private async verifyEvents(seal: AuditSeal, ids: readonly string[]): Promise<void> {
+    const events = await this.window.claim(ids);
+    if (events.size < seal.eventCount && seal.number > this.purgedThrough) {
+      this.purgedThrough = await this.seals.purgedThrough(); // a purge may have begun since we looked
+    }
     const isPurged = seal.number <= this.purgedThrough;
     if (isPurged && ids.length === 0) {
       if (seal.kind === 'events') this.result.purgedSeals += 1;
       return;
     }
     if (ids.length !== seal.eventCount) this.report('chain', { seal: seal.number });
-    this.firstEvent = ids[0] ?? this.firstEvent;
-    this.lastEvent = ids.reduce((one, other) => (other > one ? other : one), this.lastEvent);
-
-    const events = await this.window.claim(ids);
     for (const id of ids) this.verifyEvent(events.get(id), id, seal, isPurged);
     this.verifyRoot(seal, ids, events);
     this.onProgress(this.result.events, this.window.size);

@@ -271,7 +271,7 @@ describe('a seal', () => {
       { kind: 'unsealed', event: ids[7] },
     ]);
     await changeSeal(2, 'event_ids', 'zz');
-    expect((await findings())[0]).toEqual({ kind: 'chain', seal: 2 });
+    expect(await findings()).toContainEqual({ kind: 'chain', seal: 2 });
   });
 
   test('of which any column was changed', async () => {
@@ -481,7 +481,7 @@ describe('a period', () => {
     await remove(between);
 
     await gatehouse.sql('DELETE FROM audit_seals WHERE number = 4');
-    expect((await findings({ since: period.since }))[0]).toEqual({ kind: 'chain', seal: 5 });
+    expect(await findings({ since: period.since })).toContainEqual({ kind: 'chain', seal: 5 });
   });
 
   test('a seal whose clock was behind is one of those around it', async () => {
@@ -534,6 +534,12 @@ describe('a purge', () => {
     expect(await findings(), 'what is still there must be ours').toMatchObject([{ kind: 'changed', event: ids[5] }]);
     expect(await purge(before)).toBe(8);
     expect(await verify()).toMatchObject({ events: 0, purgedSeals: 3, findings: [] });
+  });
+
+  test('that begins while the trail is verified is no finding', async () => {
+    await purge(new Date(Date.now() + 1));
+    vi.spyOn(gatehouse.app.get(SealRepository), 'purgedThrough').mockResolvedValueOnce(0);
+    expect(await verify()).toMatchObject({ purgedSeals: 3, findings: [] });
   });
 
   test('without its statement is a removal', async () => {
