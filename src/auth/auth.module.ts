@@ -102,6 +102,6 @@ import { UserImportService } from './account/user-import.service.js';
     SignupService,
     UserImportService,
   ],
-  exports: [AccountAdministrationService, MailRequestWorker, PurgeService, UserImportService],
+  exports: [AccountAdministrationService, MailRequestWorker, PasswordAttempts, PurgeService, UserImportService],
 })
 export class AuthModule {}

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { In, LessThan, Like, type DataSource, type EntityManager } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
 import { plusSeconds } from '../common/clock.js';
 import { inTransaction } from '../database/transaction.js';
@@ -113,18 +113,32 @@ export class LoginFailureRepository {
     await transaction.update(LoginFailure, { account }, NOTHING);
   }
 
-  async delete(account: string, transaction: EntityManager): Promise<void> {
-    await transaction.delete(LoginFailure, { account });
+  async delete(accounts: string[], transaction: EntityManager): Promise<void> {
+    if (accounts.length > 0) await transaction.delete(LoginFailure, { account: In(accounts) });
   }
 
   find(account: string): Promise<LoginFailure | null> {
     return this.dataSource.manager.findOneBy(LoginFailure, { account });
   }
 
-  /** Deletes up to `limit` rows that nobody has tried since `before`. @returns how many. */
-  purge(before: Date, limit: number): Promise<number> {
+  /** Makes those rows that are missing, with nothing counted. */
+  async ensure(accounts: string[], now: Date, transaction: EntityManager = this.dataSource.manager): Promise<void> {
+    for (let i = 0; i < accounts.length; i += ROWS_PER_INSERT) {
+      await transaction
+        .createQueryBuilder()
+        .insert()
+        .into(LoginFailure)
+        .values(accounts.slice(i, i + ROWS_PER_INSERT).map((account) => emptyRow(account, now)))
+        .orUpdate(['account'], ['account'])
+        .updateEntity(false)
+        .execute();
+    }
+  }
+
+  /** Deletes up to `limit` rows of devices that nobody has tried since `before`. The others stay. @returns how many. */
+  purgeDevices(before: Date, limit: number): Promise<number> {
     const rows = this.dataSource.getRepository(LoginFailure);
-    return deleteBatch(rows, 'account', { updatedAt: LessThan(before) }, limit);
+    return deleteBatch(rows, 'account', { account: Like('device.%'), updatedAt: LessThan(before) }, limit);
   }
 
   private async touch(account: string, now: Date, transaction: EntityManager): Promise<void> {
@@ -132,7 +146,7 @@ export class LoginFailureRepository {
       .createQueryBuilder()
       .insert()
       .into(LoginFailure)
-      .values({ account, ...NOTHING, reserved: 0, reservedUntil: null, updatedAt: now })
+      .values(emptyRow(account, now))
       .orUpdate(['updated_at'], ['account'])
       .updateEntity(false)
       .execute();
@@ -154,5 +168,10 @@ export class LoginFailureRepository {
   }
 }
 
+function emptyRow(account: string, updatedAt: Date): LoginFailure {
+  return { account, ...NOTHING, reserved: 0, reservedUntil: null, updatedAt };
+}
+
+const ROWS_PER_INSERT = 1_024;
 const NOTHING = { failures: 0, consecutive: 0, lockedUntil: null };
 const ONE_LESS = 'CASE WHEN reserved > 0 THEN reserved - 1 ELSE 0 END';

@@ -8,7 +8,8 @@ import { Metrics } from '../metrics/metrics.js';
 
 /**
  * Failures of one client address at one account, and the number of accounts at which an address fails: the mark of
- * credential stuffing (OWASP Credential Stuffing Prevention Cheat Sheet).
+ * credential stuffing (OWASP Credential Stuffing Prevention Cheat Sheet). Accounts are taken by their bucket, addresses
+ * without one alike: so there is an end of rows, and nothing here tells whether there is an account.
  */
 @Injectable()
 export class LoginPairs {
@@ -24,15 +25,15 @@ export class LoginPairs {
   }
 
   /** Whether the passwords of this address for this account are not looked at any more. */
-  async isSpent({ ip }: Client, account: string): Promise<boolean> {
+  async isSpent({ ip }: Client, bucket: number): Promise<boolean> {
     if (this.config.rateLimits === 'off') return false;
-    return this.limits.isSpent('login_pair', pairOf(ip, account));
+    return this.limits.isSpent('login_pair', pairOf(ip, bucket));
   }
 
   /** Notes a wrong password. At a new account too many of an address it is recorded, once in a window. */
-  async fail(client: Client, account: string): Promise<void> {
+  async fail(client: Client, bucket: number): Promise<void> {
     if (this.config.rateLimits === 'off') return;
-    const pair = await this.limits.use('login_pair', pairOf(client.ip, account));
+    const pair = await this.limits.use('login_pair', pairOf(client.ip, bucket));
     if (!pair.isFirst) return;
     const address = clientBlock(client.ip);
     const accounts = await this.limits.use('login_accounts', address);
@@ -50,4 +51,4 @@ export class LoginPairs {
   }
 }
 
-const pairOf = (ip: string, account: string) => `${clientBlock(ip)}|${account}`;
+const pairOf = (ip: string, bucket: number) => `${clientBlock(ip)}|${bucket}`;

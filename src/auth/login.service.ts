@@ -51,12 +51,12 @@ export class LoginService {
     const user = emailCanonical ? await this.users.findByEmailWithHash(emailCanonical) : null;
     const device = await this.devices.recognise(deviceToken, user?.id);
     const candidate = { identifier: emailCanonical ?? email, user, device };
-    const account = this.attempts.counterOf(candidate);
-    const isRefused = !device && (await this.pairs.isSpent(client, account));
+    const bucket = this.attempts.bucketOf(candidate.identifier);
+    const isRefused = !device && (await this.pairs.isSpent(client, bucket));
     const attempt = await this.attempts.check(candidate, password, isRefused);
     if (!user || !attempt.matches) {
       await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
-      if (!device && !attempt.isLocked) await this.pairs.fail(client, account);
+      if (!device && !attempt.isLocked) await this.pairs.fail(client, bucket);
       const result = attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
       this.metrics.loginAttempts.inc({ result });
       throw new InvalidCredentials(result);

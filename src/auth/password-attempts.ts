@@ -119,9 +119,10 @@ export class PasswordAttempts {
     return this.failures.clear(this.accountOf(identifier), transaction);
   }
 
-  /** Keeps nothing about an address. */
-  forget(identifier: string, transaction: EntityManager): Promise<void> {
-    return this.failures.delete(this.accountOf(identifier), transaction);
+  /** Keeps nothing about addresses whose account is gone. */
+  forget(identifiers: string[], transaction: EntityManager): Promise<void> {
+    const accounts = identifiers.map((identifier) => this.accountOf(identifier));
+    return this.failures.delete(accounts, transaction);
   }
 
   /** When the present lock of an account ends, null without one; and whether no password opens it before a recovery. */
@@ -143,7 +144,27 @@ export class PasswordAttempts {
   counterOf({ identifier, user, device }: Candidate): string {
     if (device) return `device.${device.id}`;
     if (user) return this.accountOf(identifier);
-    return `unknown.${this.digestOf(identifier).readUInt16BE() % UNKNOWN_COUNTERS}`;
+    return unknownCounter(this.bucketOf(identifier));
+  }
+
+  /** One of `UNKNOWN_COUNTERS` numbers for an address, whether it has an account or not. */
+  bucketOf(identifier: string): number {
+    return this.digestOf(identifier).readUInt16BE() % UNKNOWN_COUNTERS;
+  }
+
+  /**
+   * Makes the counters that addresses without an account share, where they are missing. Those of accounts are made with
+   * them: a try that had to make its counter would take longer, and tell which of the two it was.
+   */
+  async prepare(): Promise<void> {
+    const counters = Array.from({ length: UNKNOWN_COUNTERS }, (_, bucket) => unknownCounter(bucket));
+    await this.failures.ensure(counters, this.clock.now());
+  }
+
+  /** Makes the counters of new accounts. */
+  async begin(identifiers: string[], transaction: EntityManager): Promise<void> {
+    const counters = identifiers.map((identifier) => this.accountOf(identifier));
+    await this.failures.ensure(counters, this.clock.now(), transaction);
   }
 
   private digestOf(identifier: string): Buffer {
@@ -182,3 +203,5 @@ export class PasswordAttempts {
     throw new Unavailable('too_many_checks_of_one_account', RETRY_AFTER_SECONDS);
   }
 }
+
+const unknownCounter = (bucket: number) => `unknown.${bucket}`;

@@ -4,7 +4,6 @@ import { Clock, plusSeconds } from '../common/clock.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { Outbox } from '../mail/outbox.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
-import { UserRepository } from '../users/user.repository.js';
 import { AccountDeletionService } from './account/account-deletion.service.js';
 import { DeviceRepository } from './device.repository.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
@@ -18,8 +17,6 @@ const DAY_SECONDS = 86_400;
 /** A verifier's clock may be behind by this much (RFC 7519: "no more than a few minutes"). */
 const REVOCATION_MARGIN_SECONDS = 60;
 const PENDING_ACCOUNT_SECONDS = 7 * DAY_SECONDS;
-/** Longer than the hundred failures that disable a password would take anybody in earnest. */
-const LOGIN_FAILURE_SECONDS = 30 * DAY_SECONDS;
 /** A device that has not logged in for so long is not known any more. */
 const DEVICE_SECONDS = 90 * DAY_SECONDS;
 
@@ -56,7 +53,6 @@ export class PurgeService {
     private readonly sessions: SessionRepository,
     private readonly revocations: RevocationRepository,
     private readonly tokens: OneTimeTokenRepository,
-    private readonly users: UserRepository,
     private readonly deletions: AccountDeletionService,
     private readonly outbox: Outbox,
     private readonly loginFailures: LoginFailureRepository,
@@ -77,12 +73,12 @@ export class PurgeService {
       expired_sessions: await all(() => this.sessionService.endExpired(BATCH)),
       sessions: await all(() => this.sessions.purge(ago(DAY_SECONDS), BATCH)),
       links: await all(() => this.tokens.purge(ago(DAY_SECONDS), BATCH)),
-      pending_accounts: await all(() => this.users.purgePending(ago(PENDING_ACCOUNT_SECONDS), BATCH)),
+      pending_accounts: await all(() => this.deletions.purgePending(ago(PENDING_ACCOUNT_SECONDS), BATCH)),
       erased_accounts: await all(() => this.deletions.eraseDue(BATCH)),
       mails: await all(() => this.outbox.purge(now, BATCH)),
       devices: await all(() => this.devices.purge(ago(DEVICE_SECONDS), BATCH)),
       rate_limits: await all(() => this.limits.purge(BATCH)),
-      login_failures: await all(() => this.loginFailures.purge(ago(LOGIN_FAILURE_SECONDS), BATCH)),
+      login_failures: await all(() => this.loginFailures.purgeDevices(ago(DEVICE_SECONDS), BATCH)),
     };
   }
 }

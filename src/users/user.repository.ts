@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
-import { deleteBatch } from '../database/delete-batch.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
 import type { CanonicalEmail } from './email-address.js';
@@ -237,10 +236,18 @@ export class UserRepository {
   /**
    * Deletes up to `limit` accounts that have waited for their first proof of the address since before `before`.
    *
-   * @returns how many.
+   * @returns those that this call has deleted.
    */
-  purgePending(before: Date, limit: number): Promise<number> {
-    return deleteBatch(this.rows, 'id', { pendingSince: LessThan(before), emailVerified: false }, limit);
+  async deletePending(before: Date, limit: number, transaction: EntityManager): Promise<User[]> {
+    const where = { pendingSince: LessThan(before), emailVerified: false };
+    const isShared = !isSqlite(transaction.connection); // on SQLite there is one transaction at a time
+    const pending = await transaction.find(User, {
+      where,
+      take: limit,
+      ...(isShared && { lock: { mode: 'pessimistic_write' } }),
+    });
+    if (pending.length > 0) await transaction.delete(User, { id: In(pending.map(({ id }) => id)) });
+    return pending;
   }
 
   private async change(

@@ -58,15 +58,18 @@ test('the token of a link goes a day after it expired, used or not', async () =>
   gatehouse.passSeconds(-(86_405 + 86_400));
 });
 
-test('failed logins go thirty days after the last try', async () => {
-  const email = 'nobody@example.com';
-  await gatehouse.post('/auth/login', { email, password: 'not the right one' });
-  gatehouse.passSeconds(30 * 86_400 - 5);
-  expect(await purge()).toMatchObject({ login_failures: 0 });
+test('a device, and what failed there, go ninety days after the last login', async () => {
+  const account = await gatehouse.signUp();
+  const { device_token } = await gatehouse.logIn(account);
+  await gatehouse.post('/auth/login', { email: account.email, password: 'not the right one', device_token });
+  const counters = await count('login_failures');
+  gatehouse.passSeconds(90 * 86_400 - 5);
+  expect(await purge()).toMatchObject({ login_failures: 0, devices: 0 });
   gatehouse.passSeconds(10);
-  expect((await purge()).login_failures).toBeGreaterThan(0);
-  expect(await count('login_failures')).toBe(0);
-  gatehouse.passSeconds(-(30 * 86_400 + 5));
+  expect((await purge()).devices).toBeGreaterThan(0);
+  expect(await count('devices')).toBe(0);
+  expect(await count('login_failures')).toBe(counters - 1);
+  gatehouse.passSeconds(-(90 * 86_400 + 5));
 });
 
 test('thousands go in batches, and several instances may do it at once', async () => {

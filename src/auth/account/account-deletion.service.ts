@@ -9,6 +9,7 @@ import { inTransaction } from '../../database/transaction.js';
 import { Outbox } from '../../mail/outbox.js';
 import type { User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
+import { DeviceRepository } from '../device.repository.js';
 import { FormerPasswordRepository } from './former-password.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordAttempts } from '../password-attempts.js';
@@ -31,6 +32,7 @@ export class AccountDeletionService {
     private readonly users: UserRepository,
     private readonly sessions: SessionService,
     private readonly sessionRows: SessionRepository,
+    private readonly devices: DeviceRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly formerPasswords: FormerPasswordRepository,
     private readonly attempts: PasswordAttempts,
@@ -53,7 +55,7 @@ export class AccountDeletionService {
     return inTransaction(this.dataSource, async (transaction) => {
       if (!(await this.users.delete(id, now, eraseAt, transaction))) return false;
       await this.sessions.endAllWithin(transaction, id, 'account_deleted');
-      await this.attempts.forget(emailCanonical, transaction);
+      await this.attempts.forget([emailCanonical], transaction);
       const isAtOnce = eraseAt <= now;
       if (isAtOnce) await this.eraseWithin(id, transaction);
       // Whose it is, is left out: the note must outlive the account.
@@ -76,9 +78,27 @@ export class AccountDeletionService {
     return due.length;
   }
 
+  /** Deletes up to `limit` accounts that have waited for the proof of their address since before `before`. @returns how many. */
+  purgePending(before: Date, limit: number): Promise<number> {
+    return inTransaction(this.dataSource, async (transaction) => {
+      const deleted = await this.users.deletePending(before, limit, transaction);
+      await this.attempts.forget(
+        deleted.map(({ emailCanonical }) => emailCanonical),
+        transaction,
+      );
+      const entry = { type: 'user_deleted', actor: { type: 'system' }, reason: 'never_verified' } as const;
+      await this.audit.recordAll(
+        deleted.map(({ id }) => ({ ...entry, subjectId: id })),
+        transaction,
+      );
+      return deleted.length;
+    });
+  }
+
   private async eraseWithin(id: string, transaction: EntityManager): Promise<boolean> {
     if (!(await this.users.erase(id, transaction))) return false;
     await this.sessionRows.deleteAll(id, transaction);
+    await this.devices.deleteAll(id, transaction);
     await this.formerPasswords.deleteAll(id, transaction);
     await this.tokens.deleteAll(id, transaction);
     await this.outbox.forget(id, transaction);

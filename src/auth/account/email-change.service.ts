@@ -12,6 +12,7 @@ import { canonicalEmail } from '../../users/email-address.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { InvalidOneTimeToken, WrongPassword } from '../auth.errors.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { PasswordAttempts } from '../password-attempts.js';
 import { ReauthenticationService } from './reauthentication.service.js';
 
 @Injectable()
@@ -23,6 +24,7 @@ export class EmailChangeService {
     private readonly users: UserRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly reauthentication: ReauthenticationService,
+    private readonly attempts: PasswordAttempts,
     private readonly outbox: Outbox,
     private readonly audit: AuditTrail,
   ) {}
@@ -87,6 +89,8 @@ export class EmailChangeService {
       await this.tokens.consume(token, 'change_email', transaction);
       const isChanged = await this.users.changeEmail(user, newEmail, newCanonical, transaction);
       if (!isChanged) throw new InvalidOneTimeToken('email_taken');
+      await this.attempts.forget([user.emailCanonical], transaction);
+      await this.attempts.begin([newCanonical], transaction);
       for (const email of [user.email, newEmail]) {
         await this.outbox.add({ userId: user.id, email }, { kind: 'email_changed' }, transaction);
       }

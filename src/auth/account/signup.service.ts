@@ -37,6 +37,7 @@ export class SignupService {
     const user = await this.prepare(email, password);
     const isNew = await inTransaction(this.dataSource, async (transaction) => {
       const isAdded = await this.users.add(user, transaction);
+      await this.attempts.begin([user.emailCanonical], transaction);
       await this.record(user, isAdded, client, transaction);
       return isAdded;
     });
@@ -58,6 +59,7 @@ export class SignupService {
     const { id, emailCanonical, createdAt } = user;
     await inTransaction(this.dataSource, async (transaction) => {
       await this.users.addOrDropUnverified({ ...user, pendingSince: createdAt }, transaction);
+      await this.attempts.begin([emailCanonical], transaction);
       await this.mailRequests.add({ kind: 'signup', emailCanonical }, client, transaction);
       await this.record(user, await this.users.exists(id, transaction), client, transaction);
     });

@@ -6,6 +6,7 @@ import { AuditTrail, type Actor } from '../../audit/audit-trail.js';
 import { Clock } from '../../common/clock.js';
 import { inTransaction } from '../../database/transaction.js';
 import { UserRepository, type NewUser } from '../../users/user.repository.js';
+import { PasswordAttempts } from '../password-attempts.js';
 import { PasswordHasher } from '../password-hasher.js';
 import { BadLine, hashProblem, parseImportLine } from './user-import-line.js';
 
@@ -37,6 +38,7 @@ export class UserImportService {
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly clock: Clock,
     private readonly users: UserRepository,
+    private readonly attempts: PasswordAttempts,
     private readonly hasher: PasswordHasher,
     private readonly audit: AuditTrail,
   ) {}
@@ -83,6 +85,10 @@ export class UserImportService {
     if (batch.length === 0) return Promise.resolve(0);
     return inTransaction(this.dataSource, async (transaction) => {
       const added = await this.users.addThoseFree(batch, transaction);
+      await this.attempts.begin(
+        batch.map(({ emailCanonical }) => emailCanonical),
+        transaction,
+      );
       const entry = { type: 'user_created', reason: 'import', actor } as const;
       await this.audit.recordAll(
         added.map((subjectId) => ({ ...entry, subjectId })),
