@@ -23,16 +23,43 @@ for (const sql of [
   'ALTER TABLE users ADD COLUMN intruder INT',
   'DROP TABLE users',
   'CREATE VIEW intruder AS SELECT 1',
+  'DROP TABLE audit_events',
+  'TRUNCATE TABLE audit_events',
+  "UPDATE audit_events SET type = 'nothing'",
+  'DELETE FROM audit_events',
+  "UPDATE audit_seals SET root = ''",
+  'DELETE FROM audit_seals',
+  'DELETE FROM migrations',
+  "INSERT INTO migrations (timestamp, name) VALUES (0, 'nothing')",
 ]) {
-  console.log(`${sql.split(' ').slice(0, 2).join(' ')}: ${await outcome(connection.query(sql))}`);
+  console.log(`${sql.split(' ').slice(0, 3).join(' ')}: ${await outcome(connection.query(sql))}`);
 }
+await connection.beginTransaction();
+for (const table of ['audit_events', 'audit_seals']) {
+  const [row] = await answer(`SELECT * FROM ${table} LIMIT 1`);
+  const copy = row.id ? { ...row, id: '0' } : { ...row, number: 0 };
+  console.log(`INSERT INTO ${table}: ${await outcome(connection.query(`INSERT INTO ${table} SET ?`, copy))}`);
+}
+await connection.rollback();
 const [settings] = await answer(
   'SELECT @@require_secure_transport a, @@tls_version b, @@local_infile c, @@secure_file_priv d',
 );
 console.log(`settings: ${Object.values(settings).join(' ')}`);
 console.log(`mysql.user: ${await outcome(connection.query('SELECT * FROM mysql.user'))}`);
+const grants = (await answer('SHOW GRANTS')).map((row) => /^GRANT (.*) ON (.*) TO /.exec(Object.values(row)[0]));
+for (const rights of ['USAGE', 'SELECT', 'SELECT, INSERT']) {
+  console.log(
+    `${rights} on: ${grants
+      .filter((grant) => grant[1] === rights)
+      .map((grant) => grant[2])
+      .join(' ')}`,
+  );
+}
 console.log(
-  `grants: ${(await answer('SHOW GRANTS')).map((row) => Object.values(row)[0].replace(/ TO .*/, '')).join('; ')}`,
+  `more than a table: ${grants
+    .filter(([, , what]) => what.endsWith('*'))
+    .map((grant) => grant[2])
+    .join(' ')}`,
 );
 await connection.end();
 

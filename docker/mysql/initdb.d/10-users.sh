@@ -9,9 +9,9 @@
   for host in 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16; do
     cat <<END
 CREATE USER 'gatehouse_api'@'$host' IDENTIFIED WITH caching_sha2_password BY '$api_password' REQUIRE SSL;
-GRANT SELECT, INSERT, UPDATE, DELETE ON gatehouse.* TO 'gatehouse_api'@'$host';
 CREATE USER 'gatehouse_migrate'@'$host' IDENTIFIED WITH caching_sha2_password BY '$migrate_password' REQUIRE SSL;
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON gatehouse.* TO 'gatehouse_migrate'@'$host';
 END
   done | MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --protocol=socket --user=root
+  bash /docker/grants.sh
 )
