@@ -41,7 +41,7 @@ test('takes GET /metrics and nothing else', async () => {
 });
 
 describe('counts', () => {
-  // Proves CS Credential Stuffing Prevention: failures at many accounts from one address are recorded and counted
+  // Proves CS Credential Stuffing Prevention: every defence is counted
   test('what happens to logins, sessions and tokens', async () => {
     const before = await scrape();
     const account = await gatehouse.signUp();

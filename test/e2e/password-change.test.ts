@@ -38,7 +38,7 @@ describe('the current password', () => {
     await gatehouse.logIn(account);
   });
 
-  // Proves PCI 8.3.4: wherever a password is asked for, a wrong one counts: a stolen session guesses no better than a stranger
+  // Proves PCI 8.3.4: a wrong present password counts like a failed login: a stolen session guesses no better than a stranger
   test('counts like a failed login: after ten even the right one is refused, here and at the login', async () => {
     const account = await gatehouse.signUp();
     const { access_token: token } = await gatehouse.logIn(account);
