@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import {
   RateLimiterMySQL,
@@ -59,10 +59,11 @@ const RETRY_AFTER_SECONDS = 2;
 export class RateLimits {
   private readonly limiters: Record<Budget, RateLimiterStoreAbstract>;
   private readonly usesSqlite: boolean;
+  private readonly logger = new Logger(RateLimits.name);
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
-    config: Config,
+    private readonly config: Config,
   ) {
     this.usesSqlite = isSqlite(dataSource);
     const names = Object.keys(BUDGETS) as Budget[];
@@ -99,9 +100,14 @@ export class RateLimits {
     return result !== null && result.consumedPoints >= limiter.points;
   }
 
-  /** Gives one point back: what it was used for turned out to be harmless. */
+  /** Gives one point back: what it was used for turned out to be harmless. Where that fails it stays used, which is no harm. */
   async giveBack(budget: Budget, whose: string): Promise<void> {
-    await this.settled(() => this.limiters[budget].reward(whose));
+    if (this.config.rateLimits === 'off') return;
+    try {
+      await this.settled(() => this.limiters[budget].reward(whose));
+    } catch (error) {
+      this.logger.warn({ event: 'budget_not_given_back', reason: budget, err: error });
+    }
   }
 
   /** The largest number of points that one key has used of a budget in a window that is still open; 0 when there is none. */

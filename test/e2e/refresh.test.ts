@@ -32,8 +32,8 @@ test('gives a successor and a new access token of the same session', async () =>
   const { status, body, headers } = await refresh(first.refresh_token);
   expect(status).toBe(200);
   expect(headers.get('cache-control')).toBe('no-store');
-  const { device_token: _, ...pair } = first;
-  expect(Object.keys(body).sort()).toEqual(Object.keys(pair).sort());
+  const pair = Object.keys(first).filter((name) => name !== 'device_token');
+  expect(Object.keys(body).sort()).toEqual(pair.sort());
   expect(body.refresh_token).not.toBe(first.refresh_token);
   expect(body.refresh_token.split('.')[0]).toBe(first.refresh_token.split('.')[0]);
   expect(await meStatus(body.access_token)).toBe(200);
