@@ -175,6 +175,70 @@ CREATE INDEX ix_audit_events_subject ON audit_events (subject_id, id);
 
 CREATE INDEX ix_audit_events_at ON audit_events (at);
 
+CREATE TABLE IF NOT EXISTS rate_limits (
+  `key` VARCHAR(190) NOT NULL,
+  points INT NOT NULL,
+  expire BIGINT NULL,
+  CONSTRAINT pk_rate_limits PRIMARY KEY (`key`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_rate_limits_expire ON rate_limits (expire);
+
+CREATE TABLE IF NOT EXISTS devices (
+  id CHAR(36) NOT NULL,
+  user_id CHAR(36) NOT NULL,
+  generation INT NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  last_used_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_devices PRIMARY KEY (id),
+  CONSTRAINT fk_devices_user FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_devices_user ON devices (user_id, last_used_at);
+
+CREATE INDEX ix_devices_last_used ON devices (last_used_at);
+
+CREATE INDEX ix_sessions_ended_expires ON sessions (ended_at, expires_at);
+
+ALTER TABLE users ADD COLUMN breach_told_at DATETIME(3) NULL;
+
+ALTER TABLE mail_requests ADD COLUMN ip VARCHAR(45) NULL;
+
+ALTER TABLE mail_requests ADD COLUMN user_agent VARCHAR(512) NULL;
+
+ALTER TABLE mail_requests ADD COLUMN request_id CHAR(36) NULL;
+
+CREATE TABLE IF NOT EXISTS leases (
+  name VARCHAR(32) NOT NULL,
+  holder CHAR(36) NOT NULL,
+  expires_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_leases PRIMARY KEY (name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+ALTER TABLE audit_events ADD COLUMN mac VARCHAR(64) NOT NULL DEFAULT '';
+
+CREATE TABLE IF NOT EXISTS audit_unsealed (
+  event_id CHAR(36) NOT NULL,
+  CONSTRAINT pk_audit_unsealed PRIMARY KEY (event_id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE TABLE IF NOT EXISTS audit_seals (
+  number BIGINT NOT NULL,
+  kind VARCHAR(8) NOT NULL,
+  sealed_at DATETIME(3) NOT NULL,
+  event_count INT NOT NULL,
+  event_ids MEDIUMTEXT NOT NULL,
+  root CHAR(43) NOT NULL,
+  purged_through BIGINT NULL,
+  previous CHAR(43) NOT NULL,
+  hash CHAR(43) NOT NULL,
+  key_id CHAR(8) NOT NULL,
+  signature VARCHAR(96) NOT NULL,
+  CONSTRAINT pk_audit_seals PRIMARY KEY (number)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_audit_seals_sealed_at ON audit_seals (sealed_at);
+
 INSERT INTO migrations (timestamp, name) VALUES (1795305600001, 'CreateUsers1795305600001');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600002, 'CreateSessions1795305600002');
@@ -188,3 +252,5 @@ INSERT INTO migrations (timestamp, name) VALUES (1795305600005, 'AccountLife1795
 INSERT INTO migrations (timestamp, name) VALUES (1795305600006, 'CreateOutbox1795305600006');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600007, 'CreateAuditEvents1795305600007');
+
+INSERT INTO migrations (timestamp, name) VALUES (1795305600008, 'UnderAttack1795305600008');

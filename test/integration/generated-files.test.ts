@@ -6,7 +6,9 @@ import { expect, test } from 'vitest';
 import { createApp, describeApi } from '../../src/app.setup.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { environmentExample, environmentTable } from '../support/describe-config.js';
+import { thresholdTable } from '../support/describe-thresholds.js';
 import { schemaScript } from '../support/schema-script.js';
+import { promiseTables } from '../support/security-table.js';
 
 // These files are made from the code. When one is stale the test fails; `npm run docs` writes them anew.
 
@@ -23,6 +25,17 @@ test('the table of variables in README.md', async () => {
   const readme = readFileSync('README.md', 'utf8');
   expect(readme).toMatch(marked);
   await expect(readme.replace(marked, `$1${environmentTable()}$2`)).toMatchFileSnapshot('../../README.md');
+});
+
+// Proves ASVS 6.1.1, ASVS 7.1.1: the limits are documented as they are
+test('the limits and the promises of docs/security.md', async () => {
+  const between = (name: string) => new RegExp(`(<!-- ${name} -->\\n)[^]*(<!-- end of ${name} -->)`);
+  const text = readFileSync('docs/security.md', 'utf8');
+  for (const name of ['limits', 'promises']) expect(text).toMatch(between(name));
+  const generated = text
+    .replace(between('limits'), (_, begin, end) => begin + thresholdTable() + end)
+    .replace(between('promises'), (_, begin, end) => begin + promiseTables() + end);
+  await expect(generated).toMatchFileSnapshot('../../docs/security.md');
 });
 
 test('docs/openapi.json', async () => {
