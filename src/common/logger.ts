@@ -27,6 +27,7 @@ const ALLOWED = new Set([
   'meaning',
   'mail_id',
   'kind',
+  'kid',
   'attempts',
   'purged',
   'outcome',

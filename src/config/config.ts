@@ -199,6 +199,7 @@ export class Config {
    * `https://api.pwnedpasswords.com/range/`. Empty: new passwords are held against the built-in list alone.
    */
   @IsRangeUrl()
+  @IsHttpsUnlessLocalhost(PRODUCTION)
   hibpUrl = '';
 
   /** Open connections at most, 100 to 1000000. Beyond, the one that has waited longest without a request makes room. */
@@ -332,7 +333,9 @@ function IsHttpsUnlessLocalhost(options: ValidationOptions) {
     'must be https unless the host is localhost',
     (value) => {
       const url = parseUrl(value);
-      return url?.protocol === 'https:' || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(url?.hostname ?? '');
+      return (
+        value === '' || url?.protocol === 'https:' || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(url?.hostname ?? '')
+      );
     },
     options,
   );

@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import {
   createHash,
   createPrivateKey,
@@ -33,6 +33,8 @@ export interface PublicJwk {
 
 interface KeyRing {
   loadedAt: number;
+  /** Of all rows, also of those that are not ours. */
+  newest: SigningKey | undefined;
   byKid: Map<string, { row: SigningKey; publicKey: KeyObject; jwk: PublicJwk }>;
 }
 
@@ -42,6 +44,7 @@ interface KeyRing {
  */
 @Injectable()
 export class SigningKeys implements OnApplicationBootstrap {
+  private readonly logger = new Logger(SigningKeys.name);
   private ring: KeyRing | undefined;
   private loading: Promise<KeyRing> | undefined;
   private nextLoad: Promise<KeyRing> | undefined;
@@ -64,8 +67,7 @@ export class SigningKeys implements OnApplicationBootstrap {
     } catch {
       return;
     }
-    const newest = [...ring.byKid.values()].at(-1);
-    if (newest) this.open(newest.row);
+    if (ring.newest) this.open(ring.newest);
   }
 
   /**
@@ -108,6 +110,7 @@ export class SigningKeys implements OnApplicationBootstrap {
     if (this.ring && this.ring.byKid.size > 0 && age < MAX_AGE_MS) return this.ring;
     const ring = await this.load();
     if (ring.byKid.size > 0) return ring;
+    if (ring.newest) this.open(ring.newest);
     await this.rows.addUnlessTaken(this.generate(1));
     return this.load();
   }
@@ -132,15 +135,31 @@ export class SigningKeys implements OnApplicationBootstrap {
     const rows = await this.rows.findPublished(now);
     const byKid: KeyRing['byKid'] = new Map();
     for (const row of rows) {
-      const jwk = JSON.parse(row.publicJwk) as PublicJwk;
+      const jwk = this.publicHalf(row);
+      if (!jwk) continue;
       byKid.set(row.kid, {
         row,
         jwk,
         publicKey: createPublicKey({ key: jwk as unknown as JsonWebKey, format: 'jwk' }),
       });
     }
-    this.ring = { loadedAt: now.getTime(), byKid };
+    this.ring = { loadedAt: now.getTime(), newest: rows.at(-1), byKid };
     return this.ring;
+  }
+
+  /**
+   * The public half of a key, made of the private one: whoever can write into the table cannot seal, so a key of their own
+   * opens nothing. Undefined for a row that we did not make, or that no master key opens.
+   */
+  private publicHalf(row: SigningKey): PublicJwk | undefined {
+    try {
+      const { x, y } = createPublicKey(this.open(row)).export({ format: 'jwk' }) as { x: string; y: string };
+      const isOurs = thumbprint({ crv: 'P-256', kty: 'EC', x, y }) === row.kid;
+      return isOurs ? { kty: 'EC', crv: 'P-256', x, y, kid: row.kid, alg: ALGORITHM, use: 'sig' } : undefined;
+    } catch {
+      this.logger.error({ event: 'signing_key_refused', kid: row.kid });
+      return undefined;
+    }
   }
 
   private open(row: SigningKey): KeyObject {

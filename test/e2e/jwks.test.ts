@@ -1,4 +1,4 @@
-import { createPublicKey, createVerify, type JsonWebKey } from 'node:crypto';
+import { createPublicKey, createVerify, generateKeyPairSync, sign, type JsonWebKey } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Unavailable } from '../../src/common/domain-error.js';
 import { SigningKeys, thumbprint } from '../../src/tokens/signing-keys.js';
@@ -45,6 +45,32 @@ test('the private half is in the database only under the master key', async () =
   const [row] = await gatehouse.sql('SELECT * FROM signing_keys');
   expect(row.private_key).toMatch(/^[0-9a-f]{8}\.[\w-]+$/);
   expect(Buffer.from(row.private_key.split('.')[1], 'base64url').toString('latin1')).not.toContain('PRIVATE KEY');
+});
+
+// Proves ours (Issuing tokens): whoever can write into the database makes no key that is accepted
+test('a key that somebody has written into the table is none', async () => {
+  const { access_token: token } = await gatehouse.signUpAndLogIn();
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x, y } = publicKey.export({ format: 'jwk' }) as { x: string; y: string };
+  const kid = thumbprint({ crv: 'P-256', kty: 'EC', x, y });
+  const jwk = JSON.stringify({ kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' });
+  await gatehouse.sql(
+    `INSERT INTO signing_keys (kid, number, algorithm, public_jwk, private_key, created_at, activates_at)
+     SELECT ?, 0, algorithm, ?, private_key, created_at, activates_at FROM signing_keys WHERE number = 1`,
+    [kid, jwk],
+  );
+  const payload = token.split('.')[1];
+  const header = Buffer.from(JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid })).toString('base64url');
+  const signature = sign('sha256', Buffer.from(`${header}.${payload}`), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  const forged = `${header}.${payload}.${signature.toString('base64url')}`;
+
+  const other = await gatehouse.another(); // which reads the keys anew
+  const { body } = await other.get('/.well-known/jwks.json');
+  expect(body.keys.map((key: { kid: string }) => key.kid)).not.toContain(kid);
+  expect((await other.get('/users/me', { token: forged })).status).toBe(401);
+  expect((await other.get('/users/me', { token })).status).toBe(200);
+  await other.stop();
+  await gatehouse.sql('DELETE FROM signing_keys WHERE kid = ?', [kid]);
 });
 
 test('an error is not cacheable', async () => {
