@@ -44,7 +44,7 @@ export interface PasswordCheck {
 @Injectable()
 export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
   private readonly logger = new Logger(PasswordHasher.name);
-  private readonly pool: Piscina;
+  private startedPool: Piscina | undefined;
   private decoyHash: Promise<StoredPassword> | undefined;
   /** Hashes that were asked for and have not come. */
   private inHand = 0;
@@ -54,19 +54,8 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
     private readonly masterKeys: MasterKeys,
     private readonly metrics: Metrics,
   ) {
-    this.pool = new Piscina({
-      filename: new URL('./password-hash.worker.js', import.meta.url).href,
-      minThreads: config.hashConcurrency,
-      maxThreads: config.hashConcurrency,
-      maxQueue: Math.max(64, QUEUE_PER_THREAD * config.hashConcurrency),
-      concurrentTasksPerWorker: 1,
-    });
-    metrics.gauge('password_hashes_waiting', 'Hashes in the queue.', () => this.pool.queueSize);
-    metrics.gauge(
-      'password_hashes_running',
-      'Hashes that are being computed.',
-      () => this.inHand - this.pool.queueSize,
-    );
+    metrics.gauge('password_hashes_waiting', 'Hashes in the queue.', () => this.waiting);
+    metrics.gauge('password_hashes_running', 'Hashes that are being computed.', () => this.inHand - this.waiting);
   }
 
   async onModuleInit(): Promise<void> {
@@ -74,7 +63,7 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.pool.destroy();
+    await this.startedPool?.destroy();
   }
 
   /**
@@ -136,6 +125,23 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
       passwordHash,
     }));
     return this.decoyHash;
+  }
+
+  /** Made when it is needed first: a process that ends because it cannot start had better have no threads. */
+  private get pool(): Piscina {
+    const { hashConcurrency } = this.config;
+    this.startedPool ??= new Piscina({
+      filename: new URL('./password-hash.worker.js', import.meta.url).href,
+      minThreads: hashConcurrency,
+      maxThreads: hashConcurrency,
+      maxQueue: Math.max(64, QUEUE_PER_THREAD * hashConcurrency),
+      concurrentTasksPerWorker: 1,
+    });
+    return this.startedPool;
+  }
+
+  private get waiting(): number {
+    return this.startedPool?.queueSize ?? 0;
   }
 
   private async run<T>(

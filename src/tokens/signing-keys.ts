@@ -136,6 +136,8 @@ export class SigningKeys implements OnApplicationBootstrap {
     const byKid: KeyRing['byKid'] = new Map();
     for (const row of rows) {
       const jwk = this.publicHalf(row);
+      // Of the newest one whoever needs it says so.
+      if (!jwk && row !== rows.at(-1)) this.logger.error({ event: 'signing_key_refused', kid: row.kid });
       if (!jwk) continue;
       byKid.set(row.kid, {
         row,
@@ -157,7 +159,6 @@ export class SigningKeys implements OnApplicationBootstrap {
       const isOurs = thumbprint({ crv: 'P-256', kty: 'EC', x, y }) === row.kid;
       return isOurs ? { kty: 'EC', crv: 'P-256', x, y, kid: row.kid, alg: ALGORITHM, use: 'sig' } : undefined;
     } catch {
-      this.logger.error({ event: 'signing_key_refused', kid: row.kid });
       return undefined;
     }
   }

@@ -98,6 +98,17 @@ test('SIGTERM while the database is still awaited ends the process in good order
   expect(await program.kill('SIGTERM'), program.output).toEqual({ code: 0, signal: null });
 });
 
+// Proves PCI 10.2.1.6: the start and the stop of the service are in the audit trail
+test('a start and a stop in good order are recorded', async () => {
+  const url = await temporaryDatabase();
+  await (await startServer(baseEnvironment(url))).stop();
+  const rows = await (await lookInto(url)).query('SELECT type, actor_type FROM audit_events ORDER BY id');
+  expect(rows).toEqual([
+    { type: 'sys_startup', actor_type: 'system' },
+    { type: 'sys_shutdown', actor_type: 'system' },
+  ]);
+});
+
 /**
  * One login, watched closely. It waits for `100 Continue` before it sends its body: Node says that when it hands the
  * request over, so a login that has heard it before the signal was accepted before the signal.
