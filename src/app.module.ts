@@ -21,6 +21,7 @@ import { PagesModule } from './pages/pages.module.js';
 import { BearerGuard } from './tokens/bearer.guard.js';
 import { TokensModule } from './tokens/tokens.module.js';
 import { UsersModule } from './users/users.module.js';
+import { WarmUp } from './warm-up.js';
 
 /** What every module may ask for: the time, and the keys derived from the master key. */
 @Global()
@@ -56,6 +57,7 @@ export class AppModule {
       imports: [...sharedModules(config), OAuthModule, PagesModule],
       controllers: [HealthController],
       providers: [
+        WarmUp,
         BackgroundWork,
         MetricsServer,
         { provide: APP_GUARD, useClass: RateLimitGuard },

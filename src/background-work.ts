@@ -3,7 +3,6 @@ import { hostname } from 'node:os';
 import { AuditSealer } from './audit/audit-sealer.js';
 import { AuditTrail } from './audit/audit-trail.js';
 import { MailRequestWorker } from './auth/account/mail-request.worker.js';
-import { PasswordAttempts } from './auth/password-attempts.js';
 import { PurgeService } from './auth/purge.service.js';
 import type { BackgroundLoop } from './common/background-loop.js';
 import { OutboxWorker } from './mail/outbox.worker.js';
@@ -20,14 +19,12 @@ export class BackgroundWork implements OnApplicationBootstrap, BeforeApplication
     mailRequests: MailRequestWorker,
     outbox: OutboxWorker,
     sealer: AuditSealer,
-    private readonly attempts: PasswordAttempts,
     private readonly audit: AuditTrail,
   ) {
     this.loops = [purge.loop, mailRequests.loop, outbox, sealer];
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.prepareCounters();
     await this.record('sys_startup');
     for (const loop of this.loops) loop.start();
   }
@@ -35,14 +32,6 @@ export class BackgroundWork implements OnApplicationBootstrap, BeforeApplication
   async beforeApplicationShutdown(): Promise<void> {
     await Promise.all(this.loops.map((loop) => loop.stop()));
     await this.record('sys_shutdown');
-  }
-
-  private async prepareCounters(): Promise<void> {
-    try {
-      await this.attempts.prepare();
-    } catch (error) {
-      this.logger.warn({ event: 'background_work_failed', reason: 'login_counters', err: error });
-    }
   }
 
   /** PCI DSS 10.2.1.6. A database that is away is no reason not to start, nor to stop. */

@@ -102,6 +102,14 @@ import { UserImportService } from './account/user-import.service.js';
     SignupService,
     UserImportService,
   ],
-  exports: [AccountAdministrationService, MailRequestWorker, PasswordAttempts, PurgeService, UserImportService],
+  exports: [
+    AccountAdministrationService,
+    MailRequestWorker,
+    PasswordAttempts,
+    PasswordBlocklist,
+    PasswordHasher,
+    PurgeService,
+    UserImportService,
+  ],
 })
 export class AuthModule {}

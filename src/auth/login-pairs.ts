@@ -30,6 +30,11 @@ export class LoginPairs {
     return this.limits.isSpent('login_pair', pairOf(ip, bucket));
   }
 
+  /** The person has recovered the account: no address has failed there any more. */
+  async forgive(bucket: number): Promise<void> {
+    await this.limits.clear('login_pair', `${bucket}|`);
+  }
+
   /** Notes a wrong password. At a new account too many of an address it is recorded, once in a window. */
   async fail(client: Client, bucket: number): Promise<void> {
     if (this.config.rateLimits === 'off') return;
@@ -51,4 +56,4 @@ export class LoginPairs {
   }
 }
 
-const pairOf = (ip: string, bucket: number) => `${clientBlock(ip)}|${bucket}`;
+const pairOf = (ip: string, bucket: number) => `${bucket}|${clientBlock(ip)}`;

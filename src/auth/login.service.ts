@@ -56,7 +56,7 @@ export class LoginService {
     const attempt = await this.attempts.check(candidate, password, isRefused);
     if (!user || !attempt.matches) {
       await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
-      if (!device && !attempt.isLocked) await this.pairs.fail(client, bucket);
+      if (!device) await this.pairs.fail(client, bucket); // of a locked account too: else it would answer sooner
       const result = attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
       this.metrics.loginAttempts.inc({ result });
       throw new InvalidCredentials(result);

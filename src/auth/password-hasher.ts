@@ -1,4 +1,4 @@
-import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { createHmac, randomBytes } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
@@ -42,7 +42,7 @@ export interface PasswordCheck {
  * Hashes run in `HASH_CONCURRENCY` threads of low priority behind a bounded queue.
  */
 @Injectable()
-export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
+export class PasswordHasher implements OnApplicationShutdown {
   private readonly logger = new Logger(PasswordHasher.name);
   private startedPool: Piscina | undefined;
   private decoyHash: Promise<StoredPassword> | undefined;
@@ -56,10 +56,6 @@ export class PasswordHasher implements OnModuleInit, OnApplicationShutdown {
   ) {
     metrics.gauge('password_hashes_waiting', 'Hashes in the queue.', () => this.waiting);
     metrics.gauge('password_hashes_running', 'Hashes that are being computed.', () => this.inHand - this.waiting);
-  }
-
-  async onModuleInit(): Promise<void> {
-    await this.decoy();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -159,7 +159,7 @@ export class Config {
   @IsBudget()
   rateLimitLogin = '60/60';
 
-  /** Wrong passwords of one client address for one account, as `number/seconds`. Beyond, its passwords are not looked at. */
+  /** Failed logins of one client address at one account, locked or not, as `number/seconds`. Beyond, its passwords are not looked at. */
   @IsBudget()
   rateLimitLoginPair = '100/86400';
 

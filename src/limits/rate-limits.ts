@@ -6,7 +6,7 @@ import {
   RateLimiterSQLite,
   type RateLimiterStoreAbstract,
 } from 'rate-limiter-flexible';
-import { LessThan, type DataSource } from 'typeorm';
+import { And, LessThan, MoreThanOrEqual, type DataSource } from 'typeorm';
 import { Unavailable } from '../common/domain-error.js';
 import { withinTime } from '../common/within-time.js';
 import { budgetOf, Config } from '../config/config.js';
@@ -120,6 +120,13 @@ export class RateLimits {
       .andWhere('row.expire > :now', { now: Date.now() })
       .getRawOne<{ points: number | null }>();
     return Number(row?.points ?? 0);
+  }
+
+  /** Forgets what was used of a budget by every key that begins like this. @param prefix ends with `|`. */
+  async clear(budget: Budget, prefix: string): Promise<void> {
+    const from = `${budget}:${prefix}`;
+    const to = `${from.slice(0, -1)}}`; // the character behind `|`
+    await this.dataSource.getRepository(RateLimit).delete({ key: And(MoreThanOrEqual(from), LessThan(to)) });
   }
 
   /** Deletes up to `limit` rows whose window has ended. @returns how many. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { newAccount, startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;
 beforeAll(async () => {
@@ -35,6 +35,19 @@ test('an address that has failed too often at an account is not looked at there 
 });
 
 // Proves PCI 8.3.4, CS Authentication: an address without an account is counted, locked and answered like one that has one
+test('a reset link helps there too', async () => {
+  const account = await gatehouse.signUp();
+  const { email } = account;
+  const here = from('203.0.113.9');
+  for (let i = 0; i < 7; i++) await gatehouse.post('/auth/login', { email, password: 'not the right one' }, here);
+  expect((await gatehouse.post('/auth/login', { email, password: account.password }, here)).status).toBe(401);
+  await gatehouse.post('/auth/password/forgot', { email });
+  const token = await gatehouse.mailedToken(email, /^Reset/);
+  const { password } = newAccount();
+  expect((await gatehouse.post('/auth/password/reset', { token, new_password: password })).status).toBe(204);
+  await gatehouse.logIn({ email, password }, here);
+});
+
 test('an address without an account is counted alike', async () => {
   const email = 'nobody@example.com';
   const answers = [];

@@ -10,6 +10,7 @@ import { InvalidOneTimeToken } from '../auth.errors.js';
 import { MailRequestRepository } from '../mail-request.repository.js';
 import { NewPasswordService } from './new-password.service.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
+import { LoginPairs } from '../login-pairs.js';
 import { PasswordAttempts } from '../password-attempts.js';
 import { SessionService } from '../session.service.js';
 
@@ -23,6 +24,7 @@ export class PasswordResetService {
     private readonly mailRequests: MailRequestRepository,
     private readonly newPasswords: NewPasswordService,
     private readonly attempts: PasswordAttempts,
+    private readonly pairs: LoginPairs,
     private readonly sessions: SessionService,
     private readonly audit: AuditTrail,
   ) {}
@@ -53,5 +55,6 @@ export class PasswordResetService {
       const entry = { ...ownAction(user.id, client), reason: 'reset' };
       await this.audit.record({ type: 'authn_password_change', ...entry }, transaction);
     });
+    await this.pairs.forgive(this.attempts.bucketOf(user.emailCanonical));
   }
 }
