@@ -61,6 +61,7 @@ export class UnderAttack1795305600008 implements MigrationInterface {
       CONSTRAINT pk_audit_seals PRIMARY KEY (number)
     )${tableOptions}`);
     await createIndex(runner, 'ix_audit_seals_sealed_at', 'audit_seals (sealed_at)');
+    await createIndex(runner, 'ix_audit_seals_kind', 'audit_seals (kind)');
   }
 
   async down(runner: QueryRunner): Promise<void> {

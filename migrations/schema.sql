@@ -239,6 +239,8 @@ CREATE TABLE IF NOT EXISTS audit_seals (
 
 CREATE INDEX ix_audit_seals_sealed_at ON audit_seals (sealed_at);
 
+CREATE INDEX ix_audit_seals_kind ON audit_seals (kind);
+
 INSERT INTO migrations (timestamp, name) VALUES (1795305600001, 'CreateUsers1795305600001');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600002, 'CreateSessions1795305600002');

@@ -35,10 +35,10 @@ import { WarmUp } from './warm-up.js';
 class CoreModule {}
 
 /** What the server and the operator's commands share. */
-const sharedModules = (config: Config) => [
+const sharedModules = (config: Config, database: DynamicModule) => [
   ConfigModule.with(config),
   MetricsModule,
-  DatabaseModule,
+  database,
   CoreModule,
   AuditModule,
   LimitsModule,
@@ -54,7 +54,7 @@ export class AppModule {
   static with(config: Config): DynamicModule {
     return {
       module: AppModule,
-      imports: [...sharedModules(config), OAuthModule, PagesModule],
+      imports: [...sharedModules(config, DatabaseModule.with()), OAuthModule, PagesModule],
       controllers: [HealthController],
       providers: [
         WarmUp,
@@ -69,10 +69,10 @@ export class AppModule {
   }
 }
 
-/** An operator's command: no routes, and nothing that works by itself. */
+/** An operator's command: no routes, nothing that works by itself, and as much time for a statement as it takes. */
 @Module({})
 export class CommandModule {
   static with(config: Config): DynamicModule {
-    return { module: CommandModule, imports: sharedModules(config) };
+    return { module: CommandModule, imports: sharedModules(config, DatabaseModule.with({ queryTimeoutMs: 0 })) };
   }
 }

@@ -56,6 +56,8 @@ function report(error: unknown): number {
 
 process.umask(0o077);
 // Whoever reads may stop before the end, as `head` does.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? process.exitCode : 1),
+);
 loadEnvFile();
 main().catch((error: unknown) => process.exit(report(error)));

@@ -10,7 +10,7 @@ import {
   Unavailable,
   UnsupportedMediaType,
 } from './common/domain-error.js';
-import { trackConnections } from './http.connections.js';
+import { REFUSED, trackConnections, type RefusalReason } from './http.connections.js';
 import { parseJsonObject } from './common/json-body.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
@@ -139,9 +139,13 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
   });
 }
 
-/** Counts every answer by its route pattern: a path of the client's would be a label without end. */
+/**
+ * Counts every answer by its route pattern (a path of the client's would be a label without end), and what never became a
+ * request by its reason. Call it before the server listens.
+ */
 export function addHttpMetrics(fastify: FastifyInstance, metrics: Metrics): void {
   metrics.gauge('http_connections', 'Open connections.', () => openConnections(fastify.server));
+  fastify.server.on(REFUSED, (reason: RefusalReason) => metrics.httpRefused.inc({ reason }));
   fastify.addHook('onResponse', (request, reply, done) => {
     const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
     metrics.requestSeconds.observe(
@@ -197,7 +201,7 @@ function refuseUnroutable(error: Error & { code?: string }, request: FastifyRequ
 }
 
 /** What Node's parser says, other than that it cannot read it. */
-const UNREADABLE: Record<string, [status: number, title: string, code: string]> = {
+const UNREADABLE: Record<string, [status: number, title: string, code: RefusalReason]> = {
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'headers_too_large'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'request_timeout'],
 };
@@ -213,6 +217,7 @@ function refuseUnreadable(this: FastifyInstance, error: Error & { code?: string 
   };
   const body = JSON.stringify(problem);
   this.log.info({ event: 'request_refused', code: problem.code, status, reason: error.code });
+  this.server.emit(REFUSED, code);
   socket.end(
     [
       `HTTP/1.1 ${status} ${title}`,

@@ -22,8 +22,9 @@ grant() {
   # Whoever takes over the server neither hides what was done nor runs a migration again.
   grant 'SELECT' migrations
   grant 'SELECT, INSERT' audit_events audit_seals
+  grant 'SELECT, INSERT, DELETE' audit_unsealed
   grant 'SELECT, INSERT, UPDATE, DELETE' \
-    audit_unsealed devices former_passwords leases login_failures mail_requests one_time_tokens outbox rate_limits \
+    devices former_passwords leases login_failures mail_requests one_time_tokens outbox rate_limits \
     revocations sessions signing_keys users
   # Of installations that were made before there was this list.
   echo "REVOKE IF EXISTS ALL ON gatehouse.* FROM $users;"

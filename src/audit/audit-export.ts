@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { And, LessThan, MoreThan, MoreThanOrEqual, type FindOptionsWhere, type Repository } from 'typeorm';
 import { AuditEvent } from './audit-event.entity.js';
+import { parsedDetails } from './audit-trail.js';
 import type { Period } from './seal.repository.js';
 
 const PAGE = 1_000;
@@ -41,15 +42,6 @@ export function exportView(event: AuditEvent): Record<string, unknown> {
     user_agent: event.userAgent,
     request_id: event.requestId,
     reason: event.reason,
-    details: event.details === null ? null : parsed(event.details),
+    details: parsedDetails(event.details),
   };
-}
-
-/** A row that somebody has changed is exported too. */
-function parsed(details: string): unknown {
-  try {
-    return JSON.parse(details);
-  } catch {
-    return details;
-  }
 }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { Clock } from '../common/clock.js';
+import { MasterKeys } from '../common/master-keys.js';
 import { deleteEach } from '../database/delete-each.js';
 import { isDenied, isDuplicate } from '../database/errors.js';
 import { inTransaction } from '../database/transaction.js';
@@ -31,6 +32,7 @@ export class AuditPurge {
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly clock: Clock,
+    private readonly masterKeys: MasterKeys,
     private readonly seals: SealRepository,
     private readonly audit: AuditTrail,
   ) {}
@@ -64,10 +66,13 @@ export class AuditPurge {
     }
   }
 
-  /** Says in the chain what is about to go, unless that has been said. */
+  /**
+   * Says in the chain what is about to go, unless that has been said under the newest master key: after a change of it
+   * what is gone is stated again, so that the old one need not be kept for what it sealed.
+   */
   private async state(before: Date, actor: Actor): Promise<void> {
-    const through = await this.seals.lastBefore(before);
-    if (through === undefined || through <= (await this.seals.purgedThrough())) return;
+    const through = Math.max(await this.seals.lastBefore(before), await this.seals.purgedThrough());
+    if (through <= (await this.seals.purgedThrough(this.masterKeys.newestDerived('audit-seal').id))) return;
     for (let attempt = 1; ; attempt++) {
       try {
         return await inTransaction(this.dataSource, (transaction) =>

@@ -10,13 +10,14 @@ import { isDuplicate } from '../database/errors.js';
 import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AuditEvent } from './audit-event.entity.js';
+import { AuditTrail } from './audit-trail.js';
 import { isAuthentic } from './event-mac.js';
 import { merkleRoot } from './merkle-tree.js';
-import { leafOf, packIds } from './seal.js';
+import { isEventId, leafOf, packIds, timeOf } from './seal.js';
 import { SealRepository } from './seal.repository.js';
 import { UnsealedEvent } from './unsealed-event.entity.js';
 
-const INTERVAL_MS = 2_000;
+const INTERVAL_MS = 4_000;
 const LEASE = 'audit_sealer';
 const LEASE_SECONDS = 15;
 const BATCH = 500;
@@ -41,6 +42,7 @@ export class AuditSealer {
     private readonly masterKeys: MasterKeys,
     private readonly leases: Leases,
     private readonly seals: SealRepository,
+    private readonly trail: AuditTrail,
     private readonly metrics: Metrics,
   ) {
     metrics.gauge('audit_unsealed_events', 'Events that no seal covers yet.', () =>
@@ -48,7 +50,9 @@ export class AuditSealer {
     );
     metrics.gauge('audit_oldest_unsealed_seconds', 'For how long the oldest event waits for its seal.', async () => {
       const [oldest] = await dataSource.getRepository(UnsealedEvent).find({ order: { eventId: 'ASC' }, take: 1 });
-      return oldest ? Math.max(0, clock.now().getTime() - timeOf(oldest.eventId)) / 1000 : 0;
+      if (!oldest) return 0;
+      const seconds = Math.max(0, clock.now().getTime() - timeOf(oldest.eventId)) / 1000;
+      return Number.isNaN(seconds) ? Infinity : seconds; // somebody else's row must not hide the age of ours
     });
   }
 
@@ -89,8 +93,23 @@ export class AuditSealer {
 
   private async sealBatch(transaction: EntityManager): Promise<number> {
     const waiting = await transaction.find(UnsealedEvent, { order: { eventId: 'ASC' }, take: BATCH });
-    const ids = waiting.map(({ eventId }) => eventId);
-    if (ids.length === 0) return 0;
+    const rows = waiting.map(({ eventId }) => eventId);
+    const ids = rows.filter(isEventId);
+    if (ids.length > 0) await this.appendSeal(ids, transaction);
+    const taken = await deleteEach(UnsealedEvent, 'eventId', rows, transaction);
+    if (taken !== rows.length) throw new SealedElsewhere();
+    for (const id of rows.filter((row) => !isEventId(row))) {
+      afterCommit(() => this.raiseAlarm('not_an_event', { audit_id: id.slice(0, 36) }));
+    }
+    return rows.length;
+  }
+
+  private async appendSeal(ids: readonly string[], transaction: EntityManager): Promise<void> {
+    const head = await this.seals.head(transaction);
+    if (head && this.seals.isOurs(head) === false) {
+      // The chain goes on behind it: its verification names the seal, and new events must not wait for somebody to look.
+      afterCommit(() => this.raiseAlarm('seal_not_ours'));
+    }
     const found = await transaction.findBy(AuditEvent, { id: In(ids) });
     const events = new Map(found.map((event) => [event.id, event]));
     await this.seals.append(
@@ -104,21 +123,20 @@ export class AuditSealer {
       },
       transaction,
     );
-    const taken = await deleteEach(UnsealedEvent, 'eventId', ids, transaction);
-    if (taken !== ids.length) throw new SealedElsewhere();
+    const byOperators = found.filter(({ actorType }) => actorType === 'operator');
     afterCommit(() => {
-      for (const id of ids) this.raiseAlarm(id, events.get(id));
+      for (const event of byOperators) this.trail.tell(event);
     });
-    return ids.length;
+    // What was changed before its seal is sealed as it is: the verification finds it, and the operator hears of it now.
+    for (const id of ids) {
+      const event = events.get(id);
+      if (event && isAuthentic(event, this.masterKeys)) continue;
+      afterCommit(() => this.raiseAlarm(event ? 'changed' : 'removed', { audit_id: id }));
+    }
   }
 
-  /** What was changed before its seal is sealed as it is: the verification finds it, and the operator hears of it now. */
-  private raiseAlarm(id: string, event: AuditEvent | undefined): void {
-    if (event && isAuthentic(event, this.masterKeys)) return;
+  private raiseAlarm(reason: string, about: { audit_id?: string } = {}): void {
     this.metrics.auditTampering.inc();
-    this.logger.error({ event: 'audit_tampered', audit_id: id, reason: event ? 'changed' : 'removed' });
+    this.logger.error({ event: 'audit_tampered', reason, ...about });
   }
 }
-
-/** Of a UUIDv7 (RFC 9562 §5.7), in milliseconds since 1970. */
-const timeOf = (id: string) => parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

@@ -47,7 +47,7 @@ export function ownAction(userId: string, client: Client, sessionId?: string) {
 
 /**
  * The record of what happened. An event is written in the transaction of the change that it tells of, or with no change at
- * all; once that is committed, it is in the log too.
+ * all; once that is committed, it is in the log too, and what an operator's command did once it is sealed.
  */
 @Injectable()
 export class AuditTrail {
@@ -85,7 +85,8 @@ export class AuditTrail {
       throw new Unavailable('audit', RETRY_AFTER_SECONDS, error);
     }
     afterCommit(() => {
-      for (const event of events) this.tell(event);
+      // Nobody collects what a command prints: a server tells of it when it seals it.
+      for (const event of events) if (event.actorType !== 'operator') this.tell(event);
     });
   }
 
@@ -120,7 +121,8 @@ export class AuditTrail {
     return { ...event, mac: macOf(event, this.masterKeys) };
   }
 
-  private tell(event: AuditEvent): void {
+  /** Writes an event into the log, and counts it. */
+  tell(event: AuditEvent): void {
     const { type, outcome, actorType, actorId, subjectId, sessionId, ip, userAgent, requestId, reason, details } =
       event;
     this.metrics.auditEvents.inc({ type, outcome });
@@ -135,8 +137,18 @@ export class AuditTrail {
       user_agent: userAgent,
       request_id: requestId,
       reason,
-      details: details === null ? null : (JSON.parse(details) as unknown),
+      details: parsedDetails(details),
     };
     this.logger.log({ event: type, ...Object.fromEntries(Object.entries(line).filter(([, value]) => value !== null)) });
+  }
+}
+
+/** As it was recorded. A row that somebody has changed must not be an error where it is shown. */
+export function parsedDetails(details: string | null): unknown {
+  if (details === null) return null;
+  try {
+    return JSON.parse(details);
+  } catch {
+    return details;
   }
 }

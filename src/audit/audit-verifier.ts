@@ -6,21 +6,23 @@ import { AuditEvent } from './audit-event.entity.js';
 import type { AuditSeal } from './audit-seal.entity.js';
 import { EventWindow, type ReadEvent } from './event-window.js';
 import { merkleRoot } from './merkle-tree.js';
-import { hashOf, isSignedByUs, NO_PREVIOUS, unpackIds } from './seal.js';
+import { hashOf, NO_PREVIOUS, timeOf, unpackIds } from './seal.js';
 import { SealRepository, type Period, type SealRange } from './seal.repository.js';
 import { UnsealedEvent } from './unsealed-event.entity.js';
 
 const SEALS_PAGE = 20;
 const IDS_PAGE = 1_000;
-/** Beyond so many it is not worth to go on. */
-export const MAX_FINDINGS = 20;
+/** So many are named; the others are counted. */
+const MAX_FINDINGS = 20;
 
 /**
  * `changed`: not what we wrote. `removed`: written and gone. `inserted`: not written by us. `reordered`: the list of a seal
- * is not the one that was sealed. `unsealed`: written by us, and its seal is gone. `chain`: the seals themselves were
- * touched. `unknown_key`: signed under a master key that is not in MASTER_KEY any more, so nobody can tell.
+ * is not the one that was sealed. `repeated`: put into the queue again after it was sealed. `unsealed`: written by us, and
+ * its seal is gone. `chain`: the seals themselves were touched. `unknown_key`: signed under a master key that is not in
+ * MASTER_KEY any more, so nobody can tell.
  */
-export type FindingKind = 'changed' | 'removed' | 'inserted' | 'reordered' | 'unsealed' | 'chain' | 'unknown_key';
+export type FindingKind =
+  'changed' | 'removed' | 'inserted' | 'reordered' | 'repeated' | 'unsealed' | 'chain' | 'unknown_key';
 
 export interface Finding {
   kind: FindingKind;
@@ -41,10 +43,14 @@ export interface Verification {
   purgedSeals: number;
   /** Events of the last seconds, which no seal covers yet. */
   waiting: number;
+  /** When the first of those was written: where it is long ago, nobody seals. */
+  waitingSince: Date | undefined;
   /** The last seal that was looked at. */
   head: KeptHead | undefined;
-  /** At most 20, in the order of the trail. Empty: nothing was touched. */
+  /** The first 20 in the order of the trail. Empty: nothing was touched. */
   findings: Finding[];
+  /** How many there are, with those that are not among the first. */
+  findingCount: number;
 }
 
 /** Told the number of events that have been looked at, and how many are held in memory. */
@@ -73,7 +79,7 @@ export class AuditVerifier {
     const range = await this.seals.rangeOf(period);
     const events = this.dataSource.getRepository(AuditEvent);
     const window = new EventWindow(events, this.masterKeys, await this.seals.lastEventBefore(range));
-    const run = new VerificationRun(this.dataSource, this.masterKeys, this.seals, window, onProgress);
+    const run = new VerificationRun(this.dataSource, this.seals, window, onProgress);
     return run.verify(range, head);
   }
 }
@@ -84,11 +90,15 @@ class VerificationRun {
     seals: 0,
     purgedSeals: 0,
     waiting: 0,
+    waitingSince: undefined,
     head: undefined,
     findings: [],
+    findingCount: 0,
   };
   /** Where in the trail each finding is: an id of an event. */
   private readonly places = new Map<Finding, string>();
+  /** The last seal of which the list or an event was touched. */
+  private touchedSeal: number | undefined;
   private readonly unknownKeys = new Set<string>();
   private purgedThrough = 0;
   /** Of the present seal. */
@@ -98,7 +108,6 @@ class VerificationRun {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly masterKeys: MasterKeys,
     private readonly seals: SealRepository,
     private readonly window: EventWindow,
     private readonly onProgress: OnProgress,
@@ -108,8 +117,7 @@ class VerificationRun {
     if (head) await this.verifyHead(head);
     this.purgedThrough = await this.seals.purgedThrough();
     await this.verifySeals(range);
-    if (!this.isEnough) await this.verifyRest(range);
-    this.result.findings.sort((one, other) => this.compare(one, other));
+    await this.verifyRest(range);
     return this.result;
   }
 
@@ -118,15 +126,17 @@ class VerificationRun {
     return place === otherPlace ? 0 : place < otherPlace ? -1 : 1;
   }
 
-  private get isEnough(): boolean {
-    return this.result.findings.length >= MAX_FINDINGS;
-  }
-
   private report(kind: FindingKind, about: Omit<Finding, 'kind'>): void {
-    if (this.isEnough) return;
     const finding = { kind, ...about };
     this.places.set(finding, about.event ?? this.firstEvent);
+    if (kind !== 'unknown_key') this.touchedSeal = about.seal ?? this.touchedSeal;
+    this.result.findingCount += 1;
     this.result.findings.push(finding);
+    this.result.findings.sort((one, other) => this.compare(one, other));
+    const last = this.result.findings[MAX_FINDINGS];
+    if (!last) return;
+    this.result.findings.pop();
+    this.places.delete(last);
   }
 
   /** Keeps in mind where in the trail we are. */
@@ -142,6 +152,8 @@ class VerificationRun {
 
   private async verifySeals({ first, last }: SealRange): Promise<void> {
     let previous = (await this.seals.find(first - 1)) ?? undefined;
+    // The instants of its neighbours say where a period begins and ends, so those have to be ours as well.
+    if (previous) this.verifySignature(previous);
     for (let after = first - 1; ;) {
       const page = await this.seals.findNext(after, last, SEALS_PAGE);
       for (const seal of page) {
@@ -149,27 +161,33 @@ class VerificationRun {
         this.enter(ids);
         this.verifyLink(seal, previous);
         await this.verifyEvents(seal, ids);
-        if (this.isEnough) return;
         previous = seal;
         this.result.head = { number: seal.number, hash: seal.hash };
       }
-      if (page.length < SEALS_PAGE) return;
+      if (page.length < SEALS_PAGE) break;
       after = previous?.number ?? after;
     }
+    const next = last === undefined ? null : await this.seals.find(last + 1);
+    if (next) this.verifySignature(next);
   }
 
   private verifyLink(seal: AuditSeal, previous: AuditSeal | undefined): void {
     this.result.seals += 1;
     const isNext = seal.number === (previous?.number ?? 0) + 1 && seal.previous === (previous?.hash ?? NO_PREVIOUS);
-    const isOurs = isSignedByUs(seal, this.masterKeys);
-    if (!isNext || seal.hash !== hashOf(seal) || isOurs === false) this.report('chain', { seal: seal.number });
-    if (isOurs !== undefined || this.unknownKeys.has(seal.keyId)) return;
+    this.verifySignature(seal, isNext);
+  }
+
+  private verifySignature(seal: AuditSeal, isNext = true): void {
+    const isOurs = this.seals.isOurs(seal);
+    if (isOurs === false || !isNext) this.report('chain', { seal: seal.number });
+    // Up to the newest statement of a purge the hashes suffice: it was signed over all of them.
+    if (isOurs !== undefined || seal.number <= this.purgedThrough || this.unknownKeys.has(seal.keyId)) return;
     this.unknownKeys.add(seal.keyId);
     this.report('unknown_key', { seal: seal.number });
   }
 
   private async verifyEvents(seal: AuditSeal, ids: readonly string[]): Promise<void> {
-    const events = await this.window.claim(ids);
+    const { events, again } = await this.window.claim(ids);
     if (events.size < seal.eventCount && seal.number > this.purgedThrough) {
       this.purgedThrough = await this.seals.purgedThrough(); // a purge may have begun since we looked
     }
@@ -180,6 +198,7 @@ class VerificationRun {
     }
     if (ids.length !== seal.eventCount) this.report('chain', { seal: seal.number });
     for (const id of ids) this.verifyEvent(events.get(id), id, seal, isPurged);
+    await this.verifyClaimedOnce(seal, again);
     this.verifyRoot(seal, ids, events);
     this.onProgress(this.result.events, this.window.size);
     await this.settle(this.window.takeOverdue(this.firstEvent));
@@ -194,9 +213,16 @@ class VerificationRun {
     else if (!this.unknownKeys.has(seal.keyId)) this.report('changed', about);
   }
 
+  /** @param again the events that have been read and are not waiting for a claim any more, or never did in this run. */
+  private async verifyClaimedOnce(seal: AuditSeal, again: string[]): Promise<void> {
+    if (this.result.findingCount >= MAX_FINDINGS) return;
+    const earlier = await this.seals.numbersOf(again, seal.number);
+    for (const event of earlier.keys()) this.report('repeated', { seal: seal.number, event });
+  }
+
   /** When each event is ours and the seal is, it is the list between them that was touched. */
   private verifyRoot(seal: AuditSeal, ids: readonly string[], events: Map<string, ReadEvent>): void {
-    if (this.result.findings.some((finding) => finding.seal === seal.number && finding.kind !== 'unknown_key')) return;
+    if (this.touchedSeal === seal.number) return;
     const leaves = ids.flatMap((id) => events.get(id)?.leaf ?? []);
     const isWhole = leaves.length === ids.length; // else a purge is under way
     if (!isWhole || merkleRoot(leaves).toString('base64url') === seal.root) return;
@@ -209,7 +235,6 @@ class VerificationRun {
   private async verifyRest({ last }: SealRange): Promise<void> {
     for await (const unclaimed of this.window.takeRest(last === undefined ? undefined : this.lastEvent)) {
       await this.settle(unclaimed);
-      if (this.isEnough) return;
     }
     if (last !== undefined) return;
     for (const event of await this.waitingInVain()) this.report('removed', { event });
@@ -217,21 +242,40 @@ class VerificationRun {
 
   /** Says what events are that no seal has claimed. */
   private async settle(unclaimed: readonly ReadEvent[]): Promise<void> {
-    for (let i = 0; i < unclaimed.length && !this.isEnough; i += IDS_PAGE) {
+    for (let i = 0; i < unclaimed.length; i += IDS_PAGE) {
       const page = unclaimed.slice(i, i + IDS_PAGE);
       const waiting = await this.waitingAmong(page.map(({ id }) => id));
-      const others = page.filter(({ id }) => !waiting.has(id));
-      // Sealed since, or by a seal outside of the period.
-      const seals = await this.seals.numbersOf(others.map(({ id }) => id));
-      for (const event of page) this.settleOne(event, waiting.has(event.id), seals.get(event.id));
+      // Sealed since, or by a seal outside of the period. Any number of rows can be inserted: the look is for the first.
+      const isSought = ({ id, isAuthentic }: ReadEvent) =>
+        !waiting.has(id) && (isAuthentic || this.result.findingCount < MAX_FINDINGS);
+      const seals = await this.seals.numbersOf(page.filter(isSought).map(({ id }) => id));
+      const gone = await this.goneAmong(page.filter(({ id }) => !waiting.has(id) && !seals.has(id)));
+      for (const event of page) {
+        if (!gone.has(event.id)) this.settleOne(event, waiting.has(event.id), seals.get(event.id));
+      }
     }
   }
 
   private settleOne({ id, isAuthentic }: ReadEvent, isWaiting: boolean, seal: number | undefined): void {
     if (!isAuthentic && seal !== undefined) this.report('changed', { seal, event: id });
     else if (!isAuthentic) this.report(isWaiting ? 'changed' : 'inserted', { event: id });
-    else if (isWaiting) this.result.waiting += 1;
+    else if (isWaiting) this.countWaiting(id);
     else if (seal === undefined) this.report('unsealed', { event: id });
+  }
+
+  private countWaiting(id: string): void {
+    this.result.waiting += 1;
+    const since = new Date(timeOf(id));
+    if (!this.result.waitingSince || since < this.result.waitingSince) this.result.waitingSince = since;
+  }
+
+  /** Those that a purge has deleted since they were read. */
+  private async goneAmong(events: readonly ReadEvent[]): Promise<Set<string>> {
+    const ids = events.map(({ id }) => id);
+    if (ids.length === 0) return new Set();
+    const rows = await this.dataSource.getRepository(AuditEvent).find({ select: { id: true }, where: { id: In(ids) } });
+    const there = new Set(rows.map(({ id }) => id));
+    return new Set(ids.filter((id) => !there.has(id)));
   }
 
   private async waitingAmong(ids: string[]): Promise<Set<string>> {

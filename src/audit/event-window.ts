@@ -38,18 +38,26 @@ export class EventWindow {
     return this.held.size;
   }
 
-  /** The events with these ids, without those that are missing. The window is done with them. */
-  async claim(ids: readonly string[]): Promise<Map<string, ReadEvent>> {
+  /**
+   * The events with these ids, without those that are missing. The window is done with them. `again` are those that it was
+   * done with before, or that have come behind its back: committed since, or before its beginning.
+   */
+  async claim(ids: readonly string[]): Promise<{ events: Map<string, ReadEvent>; again: string[] }> {
     await this.readThrough(ids.reduce((one, other) => (other > one ? other : one), ''));
-    const claimed = new Map<string, ReadEvent>();
+    const events = new Map<string, ReadEvent>();
     for (const id of ids) {
       const event = this.held.get(id);
-      if (event) claimed.set(id, event);
+      if (event) events.set(id, event);
       this.held.delete(id);
     }
-    const others = ids.filter((id) => !claimed.has(id));
-    for (const event of await this.readElsewhere(others)) claimed.set(event.id, event);
-    return claimed;
+    const again: string[] = [];
+    for (const event of await this.readElsewhere(ids.filter((id) => !events.has(id)))) {
+      events.set(event.id, event);
+      const isAhead = event.id > this.position;
+      if (!isAhead || this.claimedAhead.has(event.id)) again.push(event.id);
+      else if (this.claimedAhead.size < CAPACITY) this.claimedAhead.add(event.id);
+    }
+    return { events, again };
   }
 
   /** Gives up what comes before an id and was not claimed, once it is so much that it cannot be held. */
@@ -89,9 +97,6 @@ export class EventWindow {
   private async readElsewhere(ids: readonly string[]): Promise<ReadEvent[]> {
     if (ids.length === 0) return [];
     const events = await this.rows.findBy({ id: In(ids) });
-    for (const { id } of events) {
-      if (id > this.position && this.claimedAhead.size < CAPACITY) this.claimedAhead.add(id);
-    }
     return events.map((event) => this.read(event));
   }
 

@@ -54,15 +54,16 @@ export class SealRepository {
    * Signs the next link of the chain and appends it. Where two try at once the second is refused by the number, which is
    * the key.
    */
-  async append(
-    seal: Omit<UnsignedSeal, 'number' | 'previous'>,
-    transaction: EntityManager,
-  ): Promise<Omit<AuditSeal, 'eventIds'>> {
+  async append(seal: Omit<UnsignedSeal, 'number' | 'previous'>, transaction: EntityManager): Promise<void> {
     const last = await this.head(transaction);
     const next = { ...seal, number: (last?.number ?? 0) + 1, previous: last?.hash ?? NO_PREVIOUS };
-    const signed = signSeal(next, this.masterKeys);
-    await transaction.insert(AuditSeal, signed);
-    return signed;
+    if (!Number.isSafeInteger(next.number)) throw new Error('the last seal is not ours: no number comes after it');
+    await transaction.insert(AuditSeal, signSeal(next, this.masterKeys));
+  }
+
+  /** Whether a seal is as we signed it; undefined when the master key that did is not in the list any more. */
+  isOurs(seal: AuditSeal): boolean | undefined {
+    return seal.hash === hashOf(seal) && isSignedByUs(seal, this.masterKeys);
   }
 
   /** The newest seal. */
@@ -88,11 +89,15 @@ export class SealRepository {
     return this.rows.find({ where: { number: And(...numbers) }, order: { number: 'ASC' }, take: limit });
   }
 
-  /** Up to which seal the events were deleted on purpose: what statements say that we have signed. */
-  async purgedThrough(): Promise<number> {
-    const statements = await this.rows.find({ where: { kind: 'purge' } });
-    const ours = statements.filter((seal) => seal.hash === hashOf(seal) && isSignedByUs(seal, this.masterKeys));
-    return Math.max(0, ...ours.map((seal) => seal.purgedThrough ?? 0));
+  /**
+   * Up to which seal the events were deleted on purpose: what statements say that we have signed.
+   *
+   * @param keyId only statements that are signed under this master key.
+   */
+  async purgedThrough(keyId?: string): Promise<number> {
+    const where = { kind: 'purge', ...(keyId !== undefined && { keyId }) } as const;
+    const statements = await this.rows.find({ select: BRIEF, where });
+    return Math.max(0, ...statements.filter((seal) => this.isOurs(seal)).map((seal) => seal.purgedThrough ?? 0));
   }
 
   /** How many events the seals cover, without those that were purged. */
@@ -123,11 +128,15 @@ export class SealRepository {
     return begin !== undefined && begin < end ? begin : end;
   }
 
-  /** The numbers of the seals that have these events, by the events' ids. Looks through the whole chain, newest first. */
-  async numbersOf(events: readonly string[]): Promise<Map<string, number>> {
+  /**
+   * The numbers of the seals that have these events, by the events' ids. Looks through the whole chain, newest first.
+   *
+   * @param end the number of the seal that it begins in front of.
+   */
+  async numbersOf(events: readonly string[], end = Number.MAX_SAFE_INTEGER): Promise<Map<string, number>> {
     const numbers = new Map<string, number>();
     const sought = new Set(events);
-    for (let before = Number.MAX_SAFE_INTEGER; sought.size > 0;) {
+    for (let before = end; sought.size > 0;) {
       const page = await this.rows.find({
         select: { number: true, eventIds: true },
         where: { number: LessThan(before) },
@@ -143,9 +152,13 @@ export class SealRepository {
     return numbers;
   }
 
-  /** The last seal that was made before an instant; undefined when there is none. */
-  lastBefore(instant: Date): Promise<number | undefined> {
-    return this.edge({ sealedAt: LessThan(instant) }, 'DESC');
+  /**
+   * The last seal of which it and all before it were made before an instant; 0 when there is none. One that a clock has
+   * dated back takes nothing with it.
+   */
+  async lastBefore(instant: Date): Promise<number> {
+    const first = await this.edge({ sealedAt: MoreThanOrEqual(instant) }, 'ASC');
+    return first === undefined ? ((await this.head())?.number ?? 0) : first - 1;
   }
 
   /** The first seal after number `after`, up to number `last`, whose list of events is still there. */

@@ -17,6 +17,16 @@ export function leafOf(id: string, event: AuditEvent | undefined): Buffer {
   return leafHash(event ? `${canonicalEvent(event)}${event.mac}` : id);
 }
 
+/** Whether it is an id as we make them: what a list of a seal can hold. */
+export function isEventId(text: string): boolean {
+  return /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/.test(text);
+}
+
+/** When an event was written, by its UUIDv7 (RFC 9562, section 5.7): milliseconds since 1970; NaN for what is no id. */
+export function timeOf(id: string): number {
+  return parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
 export function packIds(ids: readonly string[]): string {
   return ids.map((id) => id.replaceAll('-', '')).join('');
 }
@@ -44,12 +54,22 @@ export function hashOf(seal: UnsignedSeal): string {
   return createHash('sha256').update(content).digest('base64url');
 }
 
-/** Whether we signed it; undefined when the master key that did is not in the list any more. */
+/** Whether we signed its hash; undefined when the master key that did is not in the list any more. */
 export function isSignedByUs(seal: AuditSeal, masterKeys: MasterKeys): boolean | undefined {
   const secret = masterKeys.derived('audit-seal', seal.keyId);
   if (!secret) return undefined;
   const signature = Buffer.from(seal.signature, 'base64url');
-  return verify(null, Buffer.from(seal.hash), createPublicKey(keyOf(secret)), signature);
+  const isCanonical = signature.toString('base64url') === seal.signature;
+  return isCanonical && verify(null, Buffer.from(seal.hash), publicKeyOf(secret), signature);
+}
+
+/** By the seed of the private half: there is one for each master key, and a signature for each seal. */
+const publicKeys = new WeakMap<Buffer, KeyObject>();
+
+function publicKeyOf(seed: Buffer): KeyObject {
+  const known = publicKeys.get(seed) ?? createPublicKey(keyOf(seed));
+  publicKeys.set(seed, known);
+  return known;
 }
 
 function keyOf(seed: Buffer): KeyObject {

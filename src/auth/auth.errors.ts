@@ -2,10 +2,13 @@ import { DomainError } from '../common/domain-error.js';
 
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="gatehouse"' };
 
+/** Why a check of a password failed, for the log, the events and the metrics alone. */
+export type FailureReason = 'no_such_user' | 'wrong_password' | 'locked';
+
 /** 401 for every login that fails: who has an account, and why it failed, is for the log alone. */
 export class InvalidCredentials extends DomainError {
   readonly kind = 'unauthenticated';
-  constructor(detail: 'no_such_user' | 'wrong_password' | 'locked' | 'account_changed') {
+  constructor(detail: FailureReason | 'account_changed') {
     super('invalid_credentials', 'The e-mail address or the password is wrong.', { detail, headers: CHALLENGE });
   }
 }
@@ -48,7 +51,7 @@ export class EmailNotVerified extends DomainError {
 /** 403 where somebody who is logged in has to give their password once more. */
 export class WrongPassword extends DomainError {
   readonly kind = 'forbidden';
-  constructor(detail: 'wrong_password' | 'locked' | 'account_changed') {
+  constructor(detail: FailureReason | 'account_changed') {
     super('wrong_password', 'The current password is wrong.', { detail });
   }
 }

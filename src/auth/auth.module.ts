@@ -5,6 +5,7 @@ import { UsersModule } from '../users/users.module.js';
 import { AccountAdministrationService } from './account/account-administration.service.js';
 import { AccountDeletionService } from './account/account-deletion.service.js';
 import { AccountExportService } from './account/account-export.service.js';
+import { AccountMailCap } from './account/account-mail-cap.js';
 import { AccountController } from './account/account.controller.js';
 import { ActivityController } from './account/activity.controller.js';
 import { EmailChangeService } from './account/email-change.service.js';
@@ -70,6 +71,7 @@ import { UserImportService } from './account/user-import.service.js';
     AccountAdministrationService,
     AccountDeletionService,
     AccountExportService,
+    AccountMailCap,
     BreachNoticeService,
     BreachedPasswords,
     DeviceRepository,

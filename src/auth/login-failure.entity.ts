@@ -5,7 +5,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 export class LoginFailure {
   /**
    * HMAC of the canonical address, base64url: what people type there may be a password (ASVS 16.2.5). `device.<id>` of a
-   * device; `unknown.<number>` of addresses without an account.
+   * device; `unknown.<number>` of addresses without an account. Under the newest master key; see `purgeFormer` for others.
    */
   @PrimaryColumn('varchar')
   account!: string;
@@ -14,7 +14,7 @@ export class LoginFailure {
   @Column('int')
   failures!: number;
 
-  /** Checks that are under way; with `failures` at most 10, so that guesses in parallel are not more than others. */
+  /** Looks at the password that are under way; with `failures` at most 10, so that guesses in parallel are not more than others. */
   @Column('int')
   reserved!: number;
 
@@ -22,7 +22,7 @@ export class LoginFailure {
   @Column('datetime', { name: 'reserved_until', precision: 3, nullable: true })
   reservedUntil!: Date | null;
 
-  /** Since the last success or recovery, across locks, 0 to 100. */
+  /** Since the last success or recovery, across locks, 0 to 100. Always 0 where addresses share the counter. */
   @Column('int')
   consecutive!: number;
 

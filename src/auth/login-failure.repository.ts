@@ -10,8 +10,12 @@ import { LoginFailure } from './login-failure.entity.js';
 export const MAX_FAILURES = 10;
 /** After so many without a success or a recovery no password opens the account (63B-4, section 3.2.2: at most 100). */
 export const MAX_CONSECUTIVE_FAILURES = 100;
-/** Longer than a full hash queue takes. */
-const RESERVATION_SECONDS = 30;
+/**
+ * Longer than a full hash queue takes, at the highest cost: the last of one thread's 65 hashes comes after 260 s when one
+ * of cost 15, the configured one or an imported account's, takes 4 s. What lapsed while it was still under way would let
+ * more than ten looks be.
+ */
+const RESERVATION_SECONDS = 300;
 
 /** What a failure has led to. */
 export interface Settlement {
@@ -19,10 +23,17 @@ export interface Settlement {
   isLock: boolean;
   /** It was the last one: no password opens the account any more. */
   isLast: boolean;
+  /** No password is looked at now: for a while, or before a recovery. */
+  isLocked: boolean;
 }
 
-/** `wait`: as many checks as there are failures left are under way, and what they find decides. */
-export type Reservation = 'granted' | 'locked' | 'wait';
+/** A failure as it is settled. */
+export interface Failure {
+  /** There was a look at the password, and it was wrong. */
+  isGranted: boolean;
+  /** The counter is one that addresses without an account share. */
+  isShared: boolean;
+}
 
 /** Each statement reads what it decides on; of the columns it sets, only those that it sets later: MySQL goes from left to right. */
 @Injectable()
@@ -30,10 +41,11 @@ export class LoginFailureRepository {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
   /**
-   * Asks for one check of a password. Failures and checks under way together are never more than ten. What is refused
-   * changes nothing but the time of the last try, and takes as long as what is granted.
+   * Asks for one look at a password. Failures and looks under way together are never more than ten. What is refused, by
+   * a lock or because those under way have to end first, changes nothing but the time of the last try, and takes as long
+   * as what is granted.
    */
-  reserve(account: string, now: Date): Promise<Reservation> {
+  reserve(account: string, now: Date): Promise<boolean> {
     return inTransaction(this.dataSource, async (transaction) => {
       await this.touch(account, now, transaction);
       const { affected } = await transaction
@@ -50,23 +62,20 @@ export class LoginFailureRepository {
         .andWhere(`consecutive + reserved < ${MAX_CONSECUTIVE_FAILURES}`)
         .execute();
       const row = await transaction.findOneByOrFail(LoginFailure, { account });
-      if (affected === 1) return 'granted';
-      const isLocked = row.lockedUntil !== null && row.lockedUntil > now;
-      if (isLocked || row.consecutive >= MAX_CONSECUTIVE_FAILURES) return 'locked';
-      await this.lapse(row, now, transaction);
-      return 'wait';
+      if (affected !== 1 && !isLockedAt(row, now)) await this.lapse(row, now, transaction);
+      return affected === 1;
     });
   }
 
   /**
    * A check found the wrong password. One that was not granted changes nothing but the time of the last try, and takes as
-   * long.
+   * long. A shared counter locks, and never for good: the next ten tries there are somebody else's.
    *
    * @param until when the lock ends if this is the failure that locks.
    */
   async fail(
     account: string,
-    isGranted: boolean,
+    { isGranted, isShared }: Failure,
     now: Date,
     until: Date,
     transaction: EntityManager,
@@ -78,17 +87,18 @@ export class LoginFailureRepository {
         lockedUntil: () =>
           `CASE WHEN :granted = 1 AND failures = ${MAX_FAILURES - 1} THEN :until ELSE locked_until END`,
         failures: () => `CASE WHEN :granted = 1 AND failures < ${MAX_FAILURES} THEN failures + 1 ELSE failures END`,
-        consecutive: () => 'consecutive + :granted',
+        consecutive: () => 'consecutive + :counted',
         reserved: () => 'CASE WHEN :granted = 1 AND reserved > 0 THEN reserved - 1 ELSE reserved END',
         updatedAt: now,
       })
       .where('account = :account', { account })
-      .setParameters({ until, granted: Number(isGranted) })
+      .setParameters({ until, granted: Number(isGranted), counted: Number(isGranted && !isShared) })
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
     return {
       isLock: isGranted && row.lockedUntil?.getTime() === until.getTime(),
       isLast: isGranted && row.consecutive === MAX_CONSECUTIVE_FAILURES,
+      isLocked: isLockedAt(row, now),
     };
   }
 
@@ -103,9 +113,13 @@ export class LoginFailureRepository {
     return row !== null && row.consecutive > 0;
   }
 
-  /** A granted check did not take place. */
-  async giveBack(account: string): Promise<void> {
-    await this.dataSource.manager.update(LoginFailure, { account }, { reserved: () => ONE_LESS });
+  /** A check did not take place. One that was not granted changes nothing, and takes as long. */
+  async giveBack(
+    account: string,
+    isGranted: boolean,
+    transaction: EntityManager = this.dataSource.manager,
+  ): Promise<void> {
+    await transaction.update(LoginFailure, { account }, { reserved: () => (isGranted ? ONE_LESS : 'reserved') });
   }
 
   /** A recovery: as after a success, for whoever has checked nothing. */
@@ -133,6 +147,13 @@ export class LoginFailureRepository {
         .updateEntity(false)
         .execute();
     }
+  }
+
+  /** Deletes those of these rows that nobody has touched since `before`. @returns how many. */
+  async purge(accounts: string[], before: Date): Promise<number> {
+    if (accounts.length === 0) return 0;
+    const rows = this.dataSource.getRepository(LoginFailure);
+    return deleteBatch(rows, 'account', { account: In(accounts), updatedAt: LessThan(before) }, accounts.length);
   }
 
   /** Deletes up to `limit` rows of devices that nobody has tried since `before`. The others stay. @returns how many. */
@@ -166,6 +187,10 @@ export class LoginFailureRepository {
       },
     );
   }
+}
+
+function isLockedAt({ lockedUntil, consecutive }: LoginFailure, now: Date): boolean {
+  return (lockedUntil !== null && lockedUntil > now) || consecutive >= MAX_CONSECUTIVE_FAILURES;
 }
 
 function emptyRow(account: string, updatedAt: Date): LoginFailure {

@@ -30,7 +30,7 @@ export class LoginPairs {
     return this.limits.isSpent('login_pair', pairOf(ip, bucket));
   }
 
-  /** The person has recovered the account: no address has failed there any more. */
+  /** The person has recovered the account, and that is committed: no address has failed there any more. */
   async forgive(bucket: number): Promise<void> {
     await this.limits.clear('login_pair', `${bucket}|`);
   }

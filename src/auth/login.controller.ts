@@ -1,4 +1,4 @@
-import { Body, Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import { Body, Controller, HttpCode, Post, Req, UseFilters, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiProblem, ApiProblems, NO_STORE } from '../common/openapi.js';
@@ -8,6 +8,7 @@ import { clientBlock } from '../limits/client-block.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { LoginAnswer, LoginBody, RefreshBody, TokenAnswer } from './auth.dto.js';
 import { BreachNoticeService } from './breach-notice.service.js';
+import { LoginBudgetFilter } from './login-budget.filter.js';
 import { LoginGuard } from './login.guard.js';
 import type { Authenticated } from './login.service.js';
 import { RefreshService } from './refresh.service.js';
@@ -25,6 +26,7 @@ export class LoginController {
 
   @Public()
   @UseGuards(LoginGuard)
+  @UseFilters(LoginBudgetFilter)
   @RateLimited('login')
   @Post('login')
   @HttpCode(200)

@@ -1,11 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import type { DataSource } from 'typeorm';
 import { AuditTrail } from '../audit/audit-trail.js';
 import { Unavailable } from '../common/domain-error.js';
 import type { Client } from '../common/principal.js';
 import { Config } from '../config/config.js';
-import { inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
@@ -29,7 +26,6 @@ export type Authenticated = Candidate & { user: User };
 @Injectable()
 export class LoginService {
   constructor(
-    @InjectDataSource() private readonly dataSource: DataSource,
     private readonly config: Config,
     private readonly users: UserRepository,
     private readonly devices: DeviceTokens,
@@ -53,17 +49,17 @@ export class LoginService {
     const candidate = { identifier: emailCanonical ?? email, user, device };
     const bucket = this.attempts.bucketOf(candidate.identifier);
     const isRefused = !device && (await this.pairs.isSpent(client, bucket));
-    const attempt = await this.attempts.check(candidate, password, isRefused);
-    if (!user || !attempt.matches) {
-      await this.attempts.fail(candidate, attempt, { type: 'authn_login_fail', actor: { type: 'anonymous' }, client });
+    const event = { type: 'authn_login_fail', actor: { type: 'anonymous' }, client } as const;
+    const attempt = await this.attempts.check(candidate, password, event, isRefused);
+    if (!attempt.matches) {
       if (!device) await this.pairs.fail(client, bucket); // of a locked account too: else it would answer sooner
-      const result = attempt.isLocked ? 'locked' : user ? 'wrong_password' : 'no_such_user';
-      this.metrics.loginAttempts.inc({ result });
-      throw new InvalidCredentials(result);
+      this.metrics.loginAttempts.inc({ result: attempt.reason });
+      throw new InvalidCredentials(attempt.reason);
     }
-    await this.refuseUnusable({ ...candidate, user }, client);
-    if (attempt.isOutdated) await this.upgrade(user, password);
-    return { ...candidate, user };
+    const authenticated = { ...candidate, user: attempt.user };
+    await this.refuseUnusable(authenticated, client);
+    if (attempt.isOutdated) await this.upgrade(authenticated, password);
+    return authenticated;
   }
 
   /** Whoever has given the right password may know why it is not enough. */
@@ -72,7 +68,7 @@ export class LoginService {
     const isUnverified = this.config.emailVerification === 'required' && !user.emailVerified;
     if (!user.disabledAt && !isUnverified) return;
     const reason = user.disabledAt ? 'account_disabled' : 'email_not_verified';
-    await inTransaction(this.dataSource, async (transaction) => {
+    await this.attempts.settle(candidate, async (transaction) => {
       await this.attempts.succeed(candidate, transaction);
       const entry = { actor: { type: 'anonymous' }, subjectId: user.id, client, reason } as const;
       await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
@@ -82,11 +78,14 @@ export class LoginService {
   }
 
   /** The password is right: a full queue must not turn the login away, the next one upgrades as well. */
-  private async upgrade({ id, passwordHash }: User, password: string): Promise<void> {
+  private async upgrade(authenticated: Authenticated, password: string): Promise<void> {
+    const { id, passwordHash } = authenticated.user;
     try {
       await this.users.upgradePasswordHash(id, passwordHash, await this.hasher.hash(id, password));
     } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
+      if (error instanceof Unavailable) return;
+      await this.attempts.giveBack(authenticated);
+      throw error;
     }
   }
 }

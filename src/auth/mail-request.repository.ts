@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import type { EntityManager, Repository } from 'typeorm';
+import { MoreThan, type EntityManager, type Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../common/clock.js';
 import type { Client } from '../common/principal.js';
@@ -23,9 +23,13 @@ export class MailRequestRepository {
     await transaction.insert(MailRequest, row);
   }
 
-  /** The oldest ones, at most `limit`. */
-  findOldest(limit: number): Promise<MailRequest[]> {
-    return this.rows.find({ order: { id: 'ASC' }, take: limit });
+  /** The oldest ones, at most `limit`; `afterId` is the last one of the page before. */
+  findOldest(limit: number, afterId = ''): Promise<MailRequest[]> {
+    return this.rows.find({ where: { id: MoreThan(afterId) }, order: { id: 'ASC' }, take: limit });
+  }
+
+  countWaiting(): Promise<number> {
+    return this.rows.count();
   }
 
   /** Takes a request to answer it in the same transaction. @returns false when another instance has. */

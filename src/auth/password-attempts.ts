@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
@@ -13,13 +13,17 @@ import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { canonicalEmail } from '../users/email-address.js';
 import type { User } from '../users/user.entity.js';
+import type { FailureReason } from './auth.errors.js';
 import type { Device } from './device.entity.js';
 import { LoginFailureRepository, MAX_CONSECUTIVE_FAILURES, type Settlement } from './login-failure.repository.js';
 import { MailRequestRepository } from './mail-request.repository.js';
 import { PasswordHasher, type PasswordCheck } from './password-hasher.js';
 
-/** Between two looks whether there is room, doubled each time: hundreds who wait must not keep the row busy. */
-const FIRST_WAIT_MS = 25;
+/**
+ * Between two looks whether there is room, doubled each time: hundreds who wait must not keep the row busy. The first is
+ * short: after the decoy those who were ahead have mostly ended.
+ */
+const FIRST_WAIT_MS = 4;
 const LONGEST_PAUSE_MS = 200;
 const LONGEST_WAIT_MS = 15_000;
 const RETRY_AFTER_SECONDS = 2;
@@ -36,11 +40,8 @@ export interface Candidate {
   device?: Device | undefined;
 }
 
-/** A check that was counted. */
-export interface Attempt extends PasswordCheck {
-  /** The password was not looked at: the account is locked, or was refused. */
-  isLocked: boolean;
-}
+/** What came of a check. What failed is counted and recorded; what matched is to be settled. */
+export type Attempt = { matches: true; user: User; isOutdated: boolean } | { matches: false; reason: FailureReason };
 
 /** How a failure is recorded. */
 export interface FailureEvent {
@@ -53,11 +54,13 @@ export interface FailureEvent {
 /**
  * Every check of a password goes through here: counted before the hash is computed, by account, in the database. Ten
  * failures lock for 30 minutes, which further tries do not extend; a locked account's password is not looked at, and
- * that takes as long as looking. More checks at once than there are failures left wait for each other, so that people
- * with the right password are not taken for guesses.
+ * that takes as long as looking. Nor is it while as many looks are under way as there are failures left: whether that was
+ * a lock turns out when they have ended, so that people with the right password are not taken for guesses.
  */
 @Injectable()
 export class PasswordAttempts {
+  private readonly logger = new Logger(PasswordAttempts.name);
+
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly config: Config,
@@ -71,38 +74,48 @@ export class PasswordAttempts {
   ) {}
 
   /**
-   * Whether the password is that of the account. Without one, or while it is locked: equal work, so that time tells nothing
-   * (OWASP Authentication Cheat Sheet, "Error Messages"). Call `fail` or `succeed` with what comes out.
+   * Whether the password is that of the account. Without one, or while there is to be no look: equal work, so that time
+   * tells nothing (OWASP Authentication Cheat Sheet, "Error Messages"). So nobody waits for anybody before the hash: who
+   * waits shows that there are others, and failures left. A wrong one is counted and recorded as `event`, and the failure
+   * that locks is told by mail. After a right one call `succeed`, within `settle`.
    *
    * @param isRefused the password is not to be looked at, whatever was counted here.
-   * @throws Unavailable when the hash queue is full: nothing is counted then.
+   * @throws Unavailable when the hash queue is full, or those ahead take too long: nothing is counted then.
    */
-  async check(candidate: Candidate, password: string, isRefused = false): Promise<Attempt> {
+  async check(candidate: Candidate, password: string, event: FailureEvent, isRefused = false): Promise<Attempt> {
     const counter = this.counterOf(candidate);
     const { user } = candidate;
-    const isLocked = isRefused || !(await this.reserve(counter));
+    let deadline: number | undefined;
+    for (let pauseMs = FIRST_WAIT_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      const isGranted = !isRefused && (await this.failures.reserve(counter, this.clock.now()));
+      if (isGranted || deadline === undefined) {
+        const { matches, isOutdated } = await this.verify(candidate, isGranted, password);
+        if (user && matches) return { matches, user, isOutdated };
+        deadline ??= performance.now() + LONGEST_WAIT_MS;
+      }
+      const reason = await this.fail(candidate, isGranted, isRefused, event);
+      if (reason) return { matches: false, reason };
+      if (performance.now() > deadline) throw new Unavailable('too_many_checks_of_one_account', RETRY_AFTER_SECONDS);
+      await sleep(pauseMs * (0.5 + Math.random()));
+    }
+  }
+
+  /**
+   * Does in one transaction what follows a right password, `succeed` among it. Where that fails the check did not take
+   * place: it must not lapse into a failure.
+   */
+  async settle<T>(candidate: Candidate, work: (transaction: EntityManager) => Promise<T>): Promise<T> {
     try {
-      const stored = user && !isLocked ? user : await this.hasher.decoy();
-      const { matches, isOutdated } = await this.hasher.verify(stored, password);
-      return { matches: matches && stored === user, isOutdated, isLocked };
+      return await inTransaction(this.dataSource, work);
     } catch (error) {
-      if (!isLocked) await this.failures.giveBack(counter);
+      await this.giveBack(candidate).catch((err: unknown) => this.logger.warn({ event: 'check_not_given_back', err }));
       throw error;
     }
   }
 
-  /** The password was wrong, or the account locked: counts and records it; the failure that locks is told by mail. */
-  async fail(candidate: Candidate, { isLocked }: Attempt, event: FailureEvent): Promise<void> {
-    const counter = this.counterOf(candidate);
-    const now = this.clock.now();
-    const until = plusSeconds(now, this.config.lockSeconds);
-    const about = this.subjectOf(candidate);
-    const reason = isLocked ? 'locked' : candidate.user ? 'wrong_password' : 'no_such_user';
-    await inTransaction(this.dataSource, async (transaction) => {
-      const settlement = await this.failures.fail(counter, !isLocked, now, until, transaction);
-      await this.audit.record({ ...event, ...about, outcome: 'failure', reason }, transaction);
-      await this.tellOfLock(candidate, settlement, event.client, transaction);
-    });
+  /** The password was right, and opens nothing for another reason. Counts neither as a success nor as a failure. */
+  giveBack(candidate: Candidate, transaction?: EntityManager): Promise<void> {
+    return this.failures.giveBack(this.counterOf(candidate), true, transaction);
   }
 
   /**
@@ -119,10 +132,20 @@ export class PasswordAttempts {
     return this.failures.clear(this.accountOf(identifier), transaction);
   }
 
-  /** Keeps nothing about addresses whose account is gone. */
+  /** Keeps nothing about addresses whose account is gone, nor what was counted before the master key changed. */
   forget(identifiers: string[], transaction: EntityManager): Promise<void> {
-    const accounts = identifiers.map((identifier) => this.accountOf(identifier));
-    return this.failures.delete(accounts, transaction);
+    return this.failures.delete(this.accountsUnderEveryKey(identifiers), transaction);
+  }
+
+  /**
+   * Deletes what was counted for these addresses under other master keys than the newest, and not touched since `before`:
+   * a few days' difference between instances does not undo a lock. The rows that are in use stay, however old: a try that
+   * had to make its counter would tell. @returns how many.
+   */
+  purgeFormer(identifiers: string[], before: Date): Promise<number> {
+    const present = new Set(identifiers.map((identifier) => this.accountOf(identifier)));
+    const former = this.accountsUnderEveryKey(identifiers).filter((account) => !present.has(account));
+    return this.failures.purge(former, before);
   }
 
   /** When the present lock of an account ends, null without one; and whether no password opens it before a recovery. */
@@ -167,6 +190,11 @@ export class PasswordAttempts {
     await this.failures.ensure(counters, this.clock.now(), transaction);
   }
 
+  private accountsUnderEveryKey(identifiers: string[]): string[] {
+    const macs = identifiers.flatMap((one) => this.masterKeys.macs('account-identifier', Buffer.from(one)));
+    return macs.map((mac) => mac.toString('base64url'));
+  }
+
   private digestOf(identifier: string): Buffer {
     return this.masterKeys.mac('account-identifier', Buffer.from(identifier));
   }
@@ -193,15 +221,42 @@ export class PasswordAttempts {
     if (emailCanonical) await this.mailRequests.add({ kind, emailCanonical }, client, transaction);
   }
 
-  /** @returns false when the account is locked. */
-  private async reserve(counter: string): Promise<boolean> {
-    const deadline = performance.now() + LONGEST_WAIT_MS;
-    for (let pauseMs = FIRST_WAIT_MS; performance.now() < deadline; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-      const reservation = await this.failures.reserve(counter, this.clock.now());
-      if (reservation !== 'wait') return reservation === 'granted';
-      await sleep(pauseMs * (0.5 + Math.random()));
+  /** @param isLook otherwise the decoy's hash is computed. */
+  private async verify(candidate: Candidate, isLook: boolean, password: string): Promise<PasswordCheck> {
+    try {
+      const stored = candidate.user && isLook ? candidate.user : await this.hasher.decoy();
+      const { matches, isOutdated } = await this.hasher.verify(stored, password);
+      return { matches: matches && stored === candidate.user, isOutdated };
+    } catch (error) {
+      await this.failures.giveBack(this.counterOf(candidate), isLook);
+      throw error;
     }
-    throw new Unavailable('too_many_checks_of_one_account', RETRY_AFTER_SECONDS);
+  }
+
+  /**
+   * Settles and records what did not match.
+   *
+   * @returns why it failed; undefined when there was no look, for no lock but for those that were under way.
+   */
+  private async fail(
+    candidate: Candidate,
+    isGranted: boolean,
+    isRefused: boolean,
+    event: FailureEvent,
+  ): Promise<FailureReason | undefined> {
+    const { user } = candidate;
+    const failure = { isGranted, isShared: !user };
+    const now = this.clock.now();
+    const until = plusSeconds(now, this.config.lockSeconds);
+    return inTransaction(this.dataSource, async (transaction) => {
+      const settlement = await this.failures.fail(this.counterOf(candidate), failure, now, until, transaction);
+      if (!isGranted && !isRefused && !settlement.isLocked) return undefined;
+      // Who has no account first: a counter that many share is often locked, and would hide that nobody has this address.
+      const reason = !user ? 'no_such_user' : isGranted ? 'wrong_password' : 'locked';
+      await this.audit.record({ ...event, ...this.subjectOf(candidate), outcome: 'failure', reason }, transaction);
+      await this.tellOfLock(candidate, settlement, event.client, transaction);
+      return reason;
+    });
   }
 }
 

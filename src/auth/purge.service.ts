@@ -1,13 +1,16 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { BackgroundLoop } from '../common/background-loop.js';
 import { Clock, plusSeconds } from '../common/clock.js';
+import { Config } from '../config/config.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { Outbox } from '../mail/outbox.js';
 import { RevocationRepository } from '../tokens/revocation.repository.js';
+import { UserRepository } from '../users/user.repository.js';
 import { AccountDeletionService } from './account/account-deletion.service.js';
 import { DeviceRepository } from './device.repository.js';
 import { LoginFailureRepository } from './login-failure.repository.js';
 import { OneTimeTokenRepository } from './account/one-time-token.repository.js';
+import { PasswordAttempts } from './password-attempts.js';
 import { SessionRepository } from './session.repository.js';
 import { SessionService } from './session.service.js';
 
@@ -19,6 +22,8 @@ const REVOCATION_MARGIN_SECONDS = 60;
 const PENDING_ACCOUNT_SECONDS = 7 * DAY_SECONDS;
 /** A device that has not logged in for so long is not known any more. */
 const DEVICE_SECONDS = 90 * DAY_SECONDS;
+/** What an older master key counted: by then every instance has the newer one. */
+const FORMER_KEY_SECONDS = 30 * DAY_SECONDS;
 
 /** What went in one round, by table. */
 export type Purged = Record<
@@ -46,9 +51,14 @@ export class PurgeService {
     if (Object.values(purged).some((count) => count > 0)) this.logger.log({ event: 'purged', purged });
   });
   private readonly logger = new Logger(PurgeService.name);
+  /** When counters of former master keys were looked for: once a day, because every account has to be gone through. */
+  private sweptAt = new Date(0);
 
   constructor(
+    private readonly config: Config,
     private readonly clock: Clock,
+    private readonly users: UserRepository,
+    private readonly attempts: PasswordAttempts,
     private readonly sessionService: SessionService,
     private readonly sessions: SessionRepository,
     private readonly revocations: RevocationRepository,
@@ -78,8 +88,27 @@ export class PurgeService {
       mails: await all(() => this.outbox.purge(now, BATCH)),
       devices: await all(() => this.devices.purge(ago(DEVICE_SECONDS), BATCH)),
       rate_limits: await all(() => this.limits.purge(BATCH)),
-      login_failures: await all(() => this.loginFailures.purgeDevices(ago(DEVICE_SECONDS), BATCH)),
+      login_failures:
+        (await all(() => this.loginFailures.purgeDevices(ago(DEVICE_SECONDS), BATCH))) +
+        (await this.purgeFormerCounters(now, isStopping)),
     };
+  }
+
+  /** What was counted under a master key that is still known and not the newest any more. */
+  private async purgeFormerCounters(now: Date, isStopping: () => boolean): Promise<number> {
+    if (this.config.masterKeys.length < 2 || this.sweptAt > plusSeconds(now, -DAY_SECONDS)) return 0;
+    const before = plusSeconds(now, -FORMER_KEY_SECONDS);
+    let total = 0;
+    let lastId: string | undefined = '';
+    while (lastId !== undefined) {
+      if (isStopping()) return total;
+      const page = await this.users.findAfter(lastId, BATCH);
+      const addresses = page.map(({ emailCanonical }) => emailCanonical);
+      total += await this.attempts.purgeFormer(addresses, before);
+      lastId = page.at(-1)?.id;
+    }
+    this.sweptAt = now;
+    return total;
   }
 }
 

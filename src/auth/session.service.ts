@@ -66,9 +66,12 @@ export class SessionService {
     const now = this.clock.now();
     const { user, device } = authenticated;
     const session = this.begin(user.id, client, now);
-    const deviceToken = await inTransaction(this.dataSource, async (transaction) => {
+    const deviceToken = await this.attempts.settle(authenticated, async (transaction) => {
       // First, because it makes the logins of this user wait for each other: the limit below counts them all.
-      if (!(await this.users.recordLogin(user, now, transaction))) throw new InvalidCredentials('account_changed');
+      if (!(await this.users.recordLogin(user, now, transaction))) {
+        await this.noteChanged(authenticated, client, transaction);
+        return undefined;
+      }
       const isAfterFailure = await this.attempts.succeed(authenticated, transaction);
       await this.tellOfNewPlace(user, client, now, transaction);
       await this.sessions.add(session, transaction);
@@ -78,6 +81,7 @@ export class SessionService {
       await this.audit.record({ type, ...ownAction(user.id, client, session.id) }, transaction);
       return this.devices.next(device, user.id, now, transaction);
     });
+    if (deviceToken === undefined) throw new InvalidCredentials('account_changed');
     this.metrics.sessionsOpened.inc();
     this.metrics.loginAttempts.inc({ result: 'success' });
     return { ...(await this.tokensOf(session, now)), deviceToken };
@@ -212,6 +216,15 @@ export class SessionService {
     const live = await this.sessions.findLive(userId, since, transaction);
     const others = live.filter(({ id }) => id !== exceptId);
     return this.endWithin(transaction, others, reason);
+  }
+
+  /** The password was right when it was looked at, and may be the old one by now: a failed login that counts for no lock. */
+  private async noteChanged(authenticated: Authenticated, client: Client, transaction: EntityManager): Promise<void> {
+    const reason = 'account_changed';
+    const entry = { actor: { type: 'anonymous' }, subjectId: authenticated.user.id, client, reason } as const;
+    await this.attempts.giveBack(authenticated, transaction);
+    await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
+    afterCommit(() => this.metrics.loginAttempts.inc({ result: reason }));
   }
 
   private begin(userId: string, { ip, userAgent }: Client, now: Date): Session {

@@ -88,12 +88,16 @@ export class MasterKeys {
     return createHmac('sha256', this.newest.derived(purpose)).update(data).digest();
   }
 
+  /** The HMACs under every key of the list, newest first: what is found by its mac is under one of them. */
+  macs(purpose: KeyPurpose, data: Buffer): Buffer[] {
+    return this.keys.map(({ derived }) => createHmac('sha256', derived(purpose)).update(data).digest());
+  }
+
   /** Whether `mac` is the HMAC-SHA-256 of `data` under any key of the list, compared in constant time. */
   verifyMac(purpose: KeyPurpose, data: Buffer, mac: Buffer): boolean {
-    return this.keys.some(({ derived }) => {
-      const expected = createHmac('sha256', derived(purpose)).update(data).digest();
-      return mac.length === expected.length && timingSafeEqual(mac, expected);
-    });
+    return this.macs(purpose, data).some(
+      (expected) => mac.length === expected.length && timingSafeEqual(mac, expected),
+    );
   }
 
   /** The newest key for a purpose, 32 bytes, with the name of its master key: for what is signed and not sealed. */

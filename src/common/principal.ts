@@ -1,5 +1,6 @@
 import { createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import ipaddr from 'ipaddr.js';
 import { isIP } from 'node:net';
 
 /** Who is calling, as the bearer guard has verified it. */
@@ -54,10 +55,16 @@ export function clientOf(request: FastifyRequest): Client {
 
 /**
  * The address of the caller: Fastify's, which has walked the forwarding headers of the trusted proxies, unless what they
- * forwarded is no address. IPv4 in its own form, not mapped into IPv6.
+ * forwarded is no address. In its one canonical form: IPv4 not mapped into IPv6, no port, no zone.
  */
 export function clientAddress({ ip, socket }: FastifyRequest): string {
-  const isAddress = isIP(ip) !== 0 && !ip.includes('%'); // a zone is free text, and of no use elsewhere
-  const address = isAddress ? ip : (socket.remoteAddress ?? '');
-  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  const forwarded = withoutPort(ip);
+  const isAddress = isIP(forwarded) !== 0 && !forwarded.includes('%'); // a zone is free text, and of no use elsewhere
+  const address = isAddress ? forwarded : (socket.remoteAddress ?? '').replace(/%.*$/, '');
+  return isIP(address) === 0 ? '' : ipaddr.process(address).toString();
+}
+
+/** Some proxies forward the client's port with its address: `203.0.113.7:4711`, `[2001:db8::1]:4711`. */
+function withoutPort(ip: string): string {
+  return ip.replace(/^\[(.+)\](?::\d+)?$/, '$1').replace(/^([\d.]+):\d+$/, '$1');
 }

@@ -53,7 +53,6 @@ class InternalError extends DomainError {
 /** What the framework throws before our code runs, and everything unexpected, as one of ours. */
 export function toDomainError(error: unknown): DomainError {
   if (error instanceof DomainError) return error;
-  if (isDependencyFailure(error)) return new Unavailable('database', RETRY_AFTER_SECONDS, error);
   const status =
     error instanceof HttpException ? error.getStatus() : (error as { statusCode?: number } | null)?.statusCode;
   const because: DomainErrorOptions = { detail: `framework_${status}` };
@@ -63,6 +62,8 @@ export function toDomainError(error: unknown): DomainError {
   if (status !== undefined && status >= 400 && status < 500) {
     return new MalformedRequest('malformed_request', 'The request cannot be read.', because);
   }
+  // Not before the status: a client that hangs up in the middle of its body is an ECONNRESET too, to which Fastify gives 400.
+  if (isDependencyFailure(error)) return new Unavailable('database', RETRY_AFTER_SECONDS, error);
   return new InternalError(error);
 }
 

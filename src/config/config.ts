@@ -175,8 +175,11 @@ export class Config {
   @IsBudget()
   rateLimitResend = '20/3600';
 
-  /** Mails of one kind that anybody may have sent to one account, as `number/seconds`. Beyond, the answer is the same and no mail comes. */
-  @IsBudget()
+  /**
+   * Mails of one kind that anybody may have sent to one account, as `number/seconds`, of at most 86400 seconds. Beyond, the
+   * answer is the same and no mail comes.
+   */
+  @IsBudget(86_400) // what is counted are the stored mails, and those are kept for a day
   rateLimitAccountMail = '3/3600';
 
   /** Refreshes of one client address, as `number/seconds`. */
@@ -195,14 +198,15 @@ export class Config {
   lockSeconds = 1_800;
 
   /**
-   * Range address of a Pwned Passwords service, to which the first five hex digits of a SHA-1 are appended, for instance
-   * `https://api.pwnedpasswords.com/range/`. Empty: new passwords are held against the built-in list alone.
+   * Range address of a Pwned Passwords service, to which the first five hex digits of a SHA-1 are appended (behind a `/`,
+   * where it ends with neither `/` nor `=`), for instance `https://api.pwnedpasswords.com/range/`. Empty: new passwords are
+   * held against the built-in list alone.
    */
   @IsRangeUrl()
   @IsHttpsUnlessLocalhost(PRODUCTION)
   hibpUrl = '';
 
-  /** Open connections at most, 100 to 1000000. Beyond, the one that has waited longest without a request makes room. */
+  /** Open connections at most, 100 to 1000000. Beyond, the one that has waited longest without a whole request makes room. */
   @IsInt()
   @Min(100)
   @Max(1_000_000)
@@ -362,12 +366,13 @@ function IsMailFrom() {
   );
 }
 
-/** A number of uses, 1 to 1000000, in so many seconds, 1 to 2592000. */
-function IsBudget() {
-  return rule('isBudget', 'must be number/seconds, for instance 60/60', (value) => {
+/** A number of uses, 1 to 1000000, in so many seconds, 1 to `maxSeconds`. */
+function IsBudget(maxSeconds = 2_592_000) {
+  const message = `must be number/seconds, for instance 60/60, of at most 1000000 in at most ${maxSeconds} seconds`;
+  return rule('isBudget', message, (value) => {
     if (!/^\d{1,7}\/\d{1,7}$/.test(value)) return false;
     const { points, seconds } = budgetOf(value);
-    return points >= 1 && points <= 1_000_000 && seconds >= 1 && seconds <= 2_592_000;
+    return points >= 1 && points <= 1_000_000 && seconds >= 1 && seconds <= maxSeconds;
   });
 }
 

@@ -63,6 +63,7 @@ export function loadConfig(env: Environment, { serves = true } = {}): Config {
   config.verifyUrl ||= `${config.publicUrl.replace(/\/$/, '')}/verify-email`;
   config.resetUrl ||= `${config.publicUrl.replace(/\/$/, '')}/reset-password`;
   config.audience ||= config.issuer;
+  config.hibpUrl = config.hibpUrl.replace(/[^/=]$/, '$&/');
   if (config.isProduction && !given.has('docs')) config.docs = 'off';
   if (config.isProduction && !given.has('emailVerification')) Object.assign(config, { emailVerification: '' });
 

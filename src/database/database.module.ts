@@ -1,7 +1,7 @@
-import { Global, Logger, Module } from '@nestjs/common';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Config } from '../config/config.js';
-import { connect, createDataSource, isSqlite } from './data-source.js';
+import { connect, createDataSource, isSqlite, type DataSourceSettings } from './data-source.js';
 import { Lease } from './lease.entity.js';
 import { Leases } from './leases.js';
 import { migrate } from './migrator.js';
@@ -18,16 +18,16 @@ async function migrateApart(config: Config): Promise<string[]> {
 }
 
 /** The connection, made once at start. Entities come from the modules that own them. */
-@Global()
-@Module({
-  imports: [
-    TypeOrmModule.forRootAsync({
+@Module({})
+export class DatabaseModule {
+  static with(settings: Pick<DataSourceSettings, 'queryTimeoutMs'> = {}): DynamicModule {
+    const connection = TypeOrmModule.forRootAsync({
       inject: [Config],
       useFactory: (config: Config) => ({ config, autoLoadEntities: true, retryAttempts: 0 }) as object,
       dataSourceFactory: async (options) => {
         const { config, entities } = options as unknown as { config: Config; entities: never[] };
         const logger = new Logger('Database');
-        const dataSource = createDataSource(config, { entities });
+        const dataSource = createDataSource(config, { ...settings, entities });
         await connect(dataSource, (code, wait_ms) => logger.warn({ event: 'database_not_there_yet', code, wait_ms }));
         // In production the operator migrates, with rights that this process does not have.
         if (!config.isProduction) {
@@ -36,10 +36,13 @@ async function migrateApart(config: Config): Promise<string[]> {
         }
         return dataSource;
       },
-    }),
-    TypeOrmModule.forFeature([Lease]),
-  ],
-  providers: [Leases, PoolMetrics],
-  exports: [Leases],
-})
-export class DatabaseModule {}
+    });
+    return {
+      module: DatabaseModule,
+      global: true,
+      imports: [connection, TypeOrmModule.forFeature([Lease])],
+      providers: [Leases, PoolMetrics],
+      exports: [Leases],
+    };
+  }
+}

@@ -1,8 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { randomUUID } from 'node:crypto';
-import { LessThanOrEqual, type Repository } from 'typeorm';
+import { LessThanOrEqual, MoreThan, type Repository } from 'typeorm';
 import { Lease } from './lease.entity.js';
+
+/** Of how many durations a lease may seem to be when another instance's clock is ahead. */
+const CLOCKS_APART = 4;
 
 /**
  * Work that one instance is enough for. A lease spares the others the work; it does not exclude them, for a process may be
@@ -14,13 +17,19 @@ export class Leases {
 
   constructor(@InjectRepository(Lease) private readonly rows: Repository<Lease>) {}
 
-  /** Takes a lease, or keeps it. @returns whether it is this instance's until `expiresAt`. */
+  /**
+   * Takes a lease, or keeps it. One that ends far later than it would have been let, by a clock that was ahead, counts as ended.
+   *
+   * @returns whether it is this instance's until `expiresAt`.
+   */
   async take(name: string, now: Date, expiresAt: Date): Promise<boolean> {
     const row = { holder: this.holder, expiresAt };
+    const tooLate = new Date(now.getTime() + CLOCKS_APART * (expiresAt.getTime() - now.getTime()));
     const { affected } = await this.rows.update(
       [
         { name, holder: this.holder },
         { name, expiresAt: LessThanOrEqual(now) },
+        { name, expiresAt: MoreThan(tooLate) },
       ],
       row,
     );

@@ -6,7 +6,7 @@ import {
   RateLimiterSQLite,
   type RateLimiterStoreAbstract,
 } from 'rate-limiter-flexible';
-import { And, LessThan, MoreThanOrEqual, type DataSource } from 'typeorm';
+import { And, LessThan, MoreThan, MoreThanOrEqual, type DataSource } from 'typeorm';
 import { Unavailable } from '../common/domain-error.js';
 import { withinTime } from '../common/within-time.js';
 import { budgetOf, Config } from '../config/config.js';
@@ -24,11 +24,16 @@ const BUDGETS = {
   signup: 'rateLimitSignup',
   forgot: 'rateLimitForgot',
   resend: 'rateLimitResend',
-  account_mail: 'rateLimitAccountMail',
   refresh: 'rateLimitRefresh',
 } as const satisfies Record<string, keyof Config>;
 
 export type Budget = keyof typeof BUDGETS;
+
+/**
+ * Budgets that refuse no request: beyond them there is no flood to keep from the database. One is a count that operators
+ * look at, and the other is forgiven on every instance at once.
+ */
+const NEVER_FROM_MEMORY: Budget[] = ['login_pair', 'login_accounts'];
 
 /** What came of a use. */
 export interface Use {
@@ -100,11 +105,17 @@ export class RateLimits {
     return result !== null && result.consumedPoints >= limiter.points;
   }
 
-  /** Gives one point back: what it was used for turned out to be harmless. Where that fails it stays used, which is no harm. */
+  /**
+   * Gives one point back: what it was used for turned out to be harmless. Nothing when its window has ended: the library's
+   * `reward` would begin the next one below zero. Where it fails the point stays used, which is no harm.
+   */
   async giveBack(budget: Budget, whose: string): Promise<void> {
     if (this.config.rateLimits === 'off') return;
+    const used = { key: `${budget}:${whose}`, expire: MoreThan(Date.now()), points: MoreThan(0) };
     try {
-      await this.settled(() => this.limiters[budget].reward(whose));
+      await inTransaction(this.dataSource, (transaction) =>
+        transaction.update(RateLimit, used, { points: () => 'points - 1' }),
+      );
     } catch (error) {
       this.logger.warn({ event: 'budget_not_given_back', reason: budget, err: error });
     }
@@ -122,11 +133,20 @@ export class RateLimits {
     return Number(row?.points ?? 0);
   }
 
-  /** Forgets what was used of a budget by every key that begins like this. @param prefix ends with `|`. */
+  /**
+   * Forgets what was used of a budget by every key that begins like this. Called when what it follows from is done: where it
+   * fails, that stays done, and the budget is spent until its window ends.
+   *
+   * @param prefix ends with `|`.
+   */
   async clear(budget: Budget, prefix: string): Promise<void> {
     const from = `${budget}:${prefix}`;
     const to = `${from.slice(0, -1)}}`; // the character behind `|`
-    await this.dataSource.getRepository(RateLimit).delete({ key: And(MoreThanOrEqual(from), LessThan(to)) });
+    try {
+      await this.dataSource.getRepository(RateLimit).delete({ key: And(MoreThanOrEqual(from), LessThan(to)) });
+    } catch (error) {
+      this.logger.warn({ event: 'budget_not_cleared', reason: budget, err: error });
+    }
   }
 
   /** Deletes up to `limit` rows whose window has ended. @returns how many. */
@@ -140,7 +160,7 @@ export class RateLimits {
       points,
       duration: seconds,
       // Twice, not once: uses that are given back must be able to bring a key below its budget again.
-      inMemoryBlockOnConsumed: 2 * points,
+      inMemoryBlockOnConsumed: NEVER_FROM_MEMORY.includes(budget) ? 0 : 2 * points,
       tableName: 'rate_limits',
       tableCreated: true,
       clearExpiredByTimeout: false, // ours goes in batches

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
-import { Clock, plusSeconds } from '../common/clock.js';
+import { Clock, plusSeconds, secondsSince } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Message, MessageKind } from './messages.js';
@@ -35,10 +35,9 @@ export class Outbox {
   ) {
     metrics.gauge('outbox_waiting', 'Mails that wait to be sent.', () => rows.countWaiting());
     metrics.gauge('outbox_dead', 'Mails that were given up.', () => rows.countDead());
-    metrics.gauge('outbox_oldest_seconds', 'For how long the oldest waiting mail has waited.', async () => {
-      const oldest = await rows.findOldestWaiting();
-      return oldest ? Math.max(0, clock.now().getTime() - oldest.getTime()) / 1000 : 0;
-    });
+    metrics.gauge('outbox_oldest_seconds', 'For how long the oldest waiting mail has waited.', async () =>
+      secondsSince(await rows.findOldestWaiting(), clock.now()),
+    );
   }
 
   /** Stores a message. It is tried for 24 hours from now. */

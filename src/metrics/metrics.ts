@@ -27,6 +27,11 @@ export class Metrics {
       registers: [],
     }),
   );
+  readonly httpRefused = this.counter(
+    'http_refused_total',
+    'Connections closed to make room, and requests that could not be read.',
+    ['reason'],
+  );
   readonly passwordHashes = this.counter(
     'password_hashes_total',
     'bcrypt hashes computed: check (a stored password), decoy (nothing to check, equal work), new (to be stored).',

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, IsNull, LessThan, LessThanOrEqual, Not, type EntityManager, type Repository } from 'typeorm';
+import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManager, type Repository } from 'typeorm';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
 import type { CanonicalEmail } from './email-address.js';
@@ -74,6 +74,12 @@ export class UserRepository {
   async hold(id: string, transaction: EntityManager): Promise<void> {
     if (isSqlite(transaction.connection)) return; // there is one transaction at a time
     await transaction.findOne(User, { select: { id: true }, where: { id }, lock: { mode: 'pessimistic_write' } });
+  }
+
+  /** Up to `limit` accounts whose id is after `id`, in its order: the addresses of all, page by page. */
+  findAfter(id: string, limit: number): Promise<Pick<User, 'id' | 'emailCanonical'>[]> {
+    const select = { id: true, emailCanonical: true };
+    return this.rows.find({ select, where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
   }
 
   exists(id: string, transaction: EntityManager): Promise<boolean> {

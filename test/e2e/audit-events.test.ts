@@ -1,8 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AUDIT_EVENT_TYPES, type AuditEventType } from '../../src/audit/audit-event.entity.js';
+import { AuditSealer } from '../../src/audit/audit-sealer.js';
 import { AccountAdministrationService } from '../../src/auth/account/account-administration.service.js';
+import { PasswordAttempts } from '../../src/auth/password-attempts.js';
 import { PurgeService } from '../../src/auth/purge.service.js';
+import { UserRepository } from '../../src/users/user.repository.js';
 import { newAccount, startGatehouse, type Account, type Answer, type Gatehouse } from '../support/gatehouse.js';
+import { metric } from '../support/metrics.js';
 
 let gatehouse: Gatehouse;
 beforeAll(async () => {
@@ -88,6 +92,21 @@ describe('each flow writes one outcome event', () => {
     expect(unknown.row).toMatchObject({ type: 'authn_login_fail', reason: 'no_such_user', subject_id: null });
     expect(JSON.parse(unknown.row.details ?? '')).toEqual({ account: expect.stringMatching(/^[\w-]{43}$/) });
     expect(JSON.stringify(unknown.row)).not.toContain(nobody.email);
+  });
+
+  test('a login whose account changes between the check and the session: it counts for no lock', async () => {
+    const account = await gatehouse.signUp();
+    const before = await metric(gatehouse, 'gatehouse_login_attempts_total{result="account_changed"}');
+    const spy = vi.spyOn(gatehouse.app.get(UserRepository), 'recordLogin').mockResolvedValue(false);
+    const { answer, row } = await outcomeOf(() => logIn(account));
+    spy.mockRestore();
+    expect([answer.status, answer.body.code]).toEqual([401, 'invalid_credentials']);
+    const entry = { outcome: 'failure', reason: 'account_changed', actor_type: 'anonymous', subject_id: account.id };
+    expect(row).toMatchObject({ type: 'authn_login_fail', ...entry });
+    expect(await metric(gatehouse, 'gatehouse_login_attempts_total{result="account_changed"}')).toBe(before + 1);
+    const counter = gatehouse.app.get(PasswordAttempts).accountOf(account.email);
+    const rows = await gatehouse.sql('SELECT failures, reserved FROM login_failures WHERE account = ?', [counter]);
+    expect(rows).toEqual([{ failures: 0, reserved: 0 }]);
   });
 
   test('the failure that locks, and the one that ends the password', async () => {
@@ -251,6 +270,7 @@ test('every type has its flow', () => {
 // Proves ASVS 16.4.3, PCI 10.3.3: the log stream has every event, for a system elsewhere
 // Proves PCI 10.2.1.6: the start of a process is an event
 test('starting is recorded, and the log stream has what the table has, line by line', async () => {
+  await gatehouse.app.get(AuditSealer).sealAll(); // then the log is told what operators did
   const rows = await allRows();
   expect(rows[0]).toMatchObject({ type: 'sys_startup', actor_type: 'system' });
   const all = [gatehouse.logLines, ...logs].flat().map((line) => JSON.parse(line));

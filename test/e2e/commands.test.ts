@@ -562,10 +562,20 @@ describeOnce('the audit trail', () => {
     const { code, stdout, stderr } = await cli('audit:verify', '--head', head);
     expect([code, stderr]).toEqual([0, []]);
     expect(stdout).toEqual([
-      expect.stringMatching(`^ok: \\d+ events in ${kept.number} seals, 3 waiting, head ${head}$`),
+      expect.stringMatching(`^ok: \\d+ events in ${kept.number} seals, 3 waiting since \\S+, head ${head}$`),
     ]);
     expect(await json('audit:verify', '--since', '2020-01-01', '--until', '2020-01-02T00:00:00Z')).toEqual([
-      { ok: true, events: 0, seals: 0, purged_seals: 0, waiting: 0, head: null, findings: [] },
+      {
+        ok: true,
+        events: 0,
+        seals: 0,
+        purged_seals: 0,
+        waiting: 0,
+        waiting_since: null,
+        head: null,
+        findings: [],
+        finding_count: 0,
+      },
     ]);
 
     await seal();

@@ -133,6 +133,20 @@ describe('a device token', () => {
     }
   });
 
+  // Proves ours (Recovery and mail): no password chosen by somebody else opens an account
+  test('of a stranger who signed up with the address is dead once its owner has chosen a password', async () => {
+    const stranger = await gatehouse.signUp();
+    const device = await logInOn(stranger);
+    await gatehouse.post('/auth/email/resend', { email: stranger.email });
+    const token = await gatehouse.mailedToken(stranger.email, /^Confirm/);
+    const owner = { ...stranger, password: newAccount().password };
+    const answer = await gatehouse.post('/auth/email/verify', { token, new_password: owner.password });
+    expect(answer.status).toBe(204);
+    expect(await gatehouse.sql('SELECT id FROM devices WHERE user_id = ?', [stranger.id])).toEqual([]);
+    await failTen(owner, device); // counted for the account, which has ten like anybody's
+    expect((await post(owner, device)).status).toBe(401);
+  });
+
   test('is dead after a new password: a stranger may have one', async () => {
     const account = await gatehouse.signUp();
     const device = await logInOn(account);

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { RateLimit } from '../../src/limits/rate-limit.entity.js';
 import { newAccount, startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;
@@ -39,13 +40,40 @@ test('a reset link helps there too', async () => {
   const account = await gatehouse.signUp();
   const { email } = account;
   const here = from('203.0.113.9');
-  for (let i = 0; i < 7; i++) await gatehouse.post('/auth/login', { email, password: 'not the right one' }, here);
+  // From twice the budget on too: nothing about it is answered from memory.
+  for (let i = 0; i < 14; i++) await gatehouse.post('/auth/login', { email, password: 'not the right one' }, here);
   expect((await gatehouse.post('/auth/login', { email, password: account.password }, here)).status).toBe(401);
   await gatehouse.post('/auth/password/forgot', { email });
   const token = await gatehouse.mailedToken(email, /^Reset/);
   const { password } = newAccount();
   expect((await gatehouse.post('/auth/password/reset', { token, new_password: password })).status).toBe(204);
   await gatehouse.logIn({ email, password }, here);
+});
+
+// Proves ours (Recovery and mail): no password chosen by somebody else opens an account
+test('and so does the link of a sign-up with a new password, whoever has failed there before', async () => {
+  const { email } = await gatehouse.signUp();
+  const here = from('203.0.113.11');
+  for (let i = 0; i < 14; i++) await gatehouse.post('/auth/login', { email, password: 'not the right one' }, here);
+  await gatehouse.post('/auth/email/resend', { email });
+  const token = await gatehouse.mailedToken(email, /^Confirm/);
+  const { password } = newAccount();
+  expect((await gatehouse.post('/auth/email/verify', { token, new_password: password })).status).toBe(204);
+  await gatehouse.logIn({ email, password }, here);
+});
+
+test('a reset that is done is answered as done, also where the budget cannot be cleared', async () => {
+  const { email } = await gatehouse.signUp();
+  await gatehouse.post('/auth/password/forgot', { email });
+  const token = await gatehouse.mailedToken(email, /^Reset/);
+  const rows = gatehouse.dataSource.getRepository(RateLimit);
+  const remove = vi.spyOn(rows, 'delete').mockRejectedValue(new Error('the database is gone'));
+  const { password } = newAccount();
+  expect((await gatehouse.post('/auth/password/reset', { token, new_password: password })).status).toBe(204);
+  expect(remove).toHaveBeenCalledOnce();
+  remove.mockRestore();
+  expect(gatehouse.logLines.some((line) => line.includes('budget_not_cleared'))).toBe(true);
+  await gatehouse.logIn({ email, password });
 });
 
 test('an address without an account is counted alike', async () => {

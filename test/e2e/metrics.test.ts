@@ -1,20 +1,26 @@
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AuditSealer } from '../../src/audit/audit-sealer.js';
 import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
-import { isDatabaseServer } from '../support/server-process.js';
+import { isDatabaseServer, until } from '../support/server-process.js';
 
 let gatehouse: Gatehouse;
 let origin: string;
 beforeAll(async () => {
   gatehouse = await startGatehouse();
-  const { address, port } = gatehouse.app.get(MetricsServer).address;
-  origin = `http://${address}:${port}`;
+  origin = originOf(gatehouse);
 });
 afterAll(() => gatehouse.stop());
 
-const scrape = async () => (await fetch(`${origin}/metrics`)).text();
+function originOf({ app }: Gatehouse): string {
+  const { address, port } = app.get(MetricsServer).address;
+  return `http://${address}:${port}`;
+}
+
+const metricsOf = async (instance: Gatehouse) => (await fetch(`${originOf(instance)}/metrics`)).text();
+const scrape = () => metricsOf(gatehouse);
 
 /** The values of the lines of a metric, by their labels. */
 function valuesOf(text: string, name: string): Record<string, number> {
@@ -80,11 +86,31 @@ describe('counts', () => {
   });
 });
 
+test('counts connections that made room, and requests that could not be read', async () => {
+  const full = await gatehouse.another({ MAX_CONNECTIONS: '100' });
+  const { hostname, port } = new URL(full.origin);
+  const open = () => connect(Number(port), hostname).on('error', () => {});
+  const sockets = Array.from({ length: 101 }, open);
+  sockets.push(open().end('canary\r\n\r\n'), open().end(`GET / HTTP/1.1\r\nX-Canary: ${'x'.repeat(20_000)}\r\n\r\n`));
+  try {
+    const counted = async () => valuesOf(await metricsOf(full), 'gatehouse_http_refused_total');
+    await until(async () => Object.keys(await counted()).length === 3);
+    const { '{reason="evicted"}': evicted, ...unreadable } = await counted();
+    expect(evicted).toBeGreaterThanOrEqual(1);
+    expect(unreadable).toEqual({ '{reason="malformed_request"}': 1, '{reason="headers_too_large"}': 1 });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await full.stop();
+  }
+});
+
 test('shows how full and how late everything is', async () => {
   const text = await scrape();
   const names = [
     'password_hashes_waiting',
     'password_hashes_running',
+    'mail_requests_waiting',
+    'mail_requests_oldest_seconds',
     'outbox_waiting',
     'outbox_dead',
     'outbox_oldest_seconds',

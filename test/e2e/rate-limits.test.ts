@@ -1,5 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { DeviceTokens } from '../../src/auth/device-tokens.js';
+import { LoginPairs } from '../../src/auth/login-pairs.js';
 import { PasswordAttempts } from '../../src/auth/password-attempts.js';
+import { PasswordHasher } from '../../src/auth/password-hasher.js';
+import { Unavailable } from '../../src/common/domain-error.js';
+import { RateLimits } from '../../src/limits/rate-limits.js';
 import { newAccount, startGatehouse, type Account, type Answer, type Gatehouse } from '../support/gatehouse.js';
 import { metric } from '../support/metrics.js';
 import { isDatabaseServer } from '../support/server-process.js';
@@ -98,6 +103,42 @@ describe('a client address', () => {
     expect(await repeated(2, () => guess(ip))).toEqual([401, 429]); // and nothing more than that
   });
 
+  // Proves ASVS 6.3.1, ASVS 2.4.1: a client address has a budget for logins, sign-ups, mails and refreshes, on all instances together
+  test('gets nothing back in a window that it has used nothing of', async () => {
+    const [late, early] = [newAddress(), newAddress()];
+    const limits = gatehouse.app.get(RateLimits);
+    await guess(late);
+    await passSeconds(61);
+    for (const ip of [late, early]) {
+      for (let i = 0; i < 3; i++) await limits.giveBack('login', ip);
+      expect(await repeated(6, () => guess(ip))).toEqual([401, 401, 401, 401, 401, 429]);
+    }
+    for (let i = 0; i < 9; i++) await limits.giveBack('login', late);
+    expect(await repeated(6, () => guess(late))).toEqual([401, 401, 401, 401, 401, 429]);
+  });
+
+  test('gets back what a login used that failed through us', async () => {
+    const ip = newAddress();
+    const account = await gatehouse.signUp({}, from(newAddress()));
+    const { email, password } = account;
+    const logIn = () => gatehouse.post('/auth/login', { email, password }, from(ip));
+    for (const [service, method, error] of [
+      [gatehouse.app.get(PasswordHasher), 'verify', new Unavailable('hash_queue_full', 2)],
+      [gatehouse.app.get(DeviceTokens), 'next', new Error('a bug')],
+    ] as const) {
+      const spy = vi.spyOn(service as any, method).mockRejectedValue(error);
+      const statuses = await repeated(7, logIn);
+      spy.mockRestore();
+      expect(statuses).toEqual(Array(7).fill(method === 'verify' ? 503 : 500));
+    }
+    // Nor have they counted against the account.
+    expect((await logIn()).status).toBe(200);
+    const counter = gatehouse.app.get(PasswordAttempts).accountOf(email);
+    const rows = await gatehouse.sql('SELECT failures, reserved FROM login_failures WHERE account = ?', [counter]);
+    expect(rows).toEqual([{ failures: 0, reserved: 0 }]);
+    expect(await repeated(6, () => guess(ip))).toEqual([401, 401, 401, 401, 401, 429]);
+  });
+
   test('takes nothing from another one', async () => {
     const ip = newAddress();
     await repeated(6, () => guess(ip));
@@ -184,6 +225,14 @@ test('failures at many accounts from one address are recorded, once, and change 
   expect(events.map(({ details }) => JSON.parse(details))).toEqual([{ address: ip, accounts: 4, seconds: 3600 }]);
   expect(await metric(gatehouse, 'gatehouse_stuffing_alerts_total')).toBe(before + 1);
   expect(await metric(gatehouse, 'gatehouse_login_accounts_per_address_max')).toBeGreaterThanOrEqual(4);
+});
+
+// Proves CS Credential Stuffing Prevention: failures at many accounts from one address are recorded and counted
+test('the metric tells how many accounts there were, however far beyond the threshold', async () => {
+  const client = { ip: newAddress(), userAgent: null, requestId: null };
+  const pairs = gatehouse.app.get(LoginPairs);
+  for (let bucket = 0; bucket < 20; bucket++) await pairs.fail(client, bucket);
+  expect(await metric(gatehouse, 'gatehouse_login_accounts_per_address_max')).toBe(20);
 });
 
 // Proves ASVS 6.3.1: an account gets three mails of a kind in an hour, and the answer stays

@@ -113,9 +113,12 @@ test('an untouched trail has no findings', async () => {
     seals: 3,
     purgedSeals: 0,
     waiting: 2,
+    waitingSince: expect.any(Date),
     head: { number: 3, hash: last.hash },
     findings: [],
+    findingCount: 0,
   });
+  expect(Math.abs((await verify()).waitingSince!.getTime() - Date.now())).toBeLessThan(60_000);
   expect(await gatehouse.app.get(AuditVerifier).count({})).toBe(12);
   expect(await findings({}, { number: 2, hash: (await seals())[1].hash })).toEqual([]);
 });
@@ -131,6 +134,17 @@ test('what the service itself records verifies', async () => {
   expect((await verify()).waiting).toBeGreaterThan(2);
   await sealer().sealAll();
   expect(await verify()).toMatchObject({ seals: 4, waiting: 0, findings: [] });
+});
+
+test('the log is told what an operator has done when it is sealed', async () => {
+  const reason = `purpose ${randomUUID()}`;
+  const lines = () => gatehouse.logLines.filter((line) => line.includes(reason));
+  await gatehouse.app.get(AuditTrail).record({ type: 'sensitive_read', reason, actor: OPERATOR });
+  expect(lines()).toEqual([]);
+  await sealer().sealAll();
+  expect(lines().map((line) => JSON.parse(line))).toMatchObject([
+    { event: 'sensitive_read', outcome: 'success', actor_type: 'operator', actor_id: 'tester' },
+  ]);
 });
 
 // Proves ASVS 16.4.2, PCI 10.3.2, PCI 10.3.4: whatever somebody changes, removes, inserts or reorders in the audit trail is found
@@ -235,10 +249,33 @@ describe('an event', () => {
     expect(await findings()).toEqual([{ kind: 'unsealed', event }]);
   });
 
-  test('findings end at twenty', async () => {
+  test('that was put into the queue again is found, wherever it stands', async () => {
+    const again = [ids[2], ids[9]] as string[];
+    for (const id of again) await enqueue(id);
+    await sealer().sealAll();
+    expect(await findings()).toEqual(again.map((event) => ({ kind: 'repeated', seal: 4, event })));
+  });
+
+  test('that never was, in the queue: it keeps nothing from its seal and hides nothing', async () => {
+    const invented = Array.from({ length: 25 }, () => uuidv7());
+    for (const id of [...invented, '!', 'ffffffff-x']) await enqueue(id);
+    const [event] = await record(1);
+    const before = await tamperingCount();
+    expect(await sealer().sealAll()).toBe(28);
+    expect(await tamperingCount()).toBe(before + 27);
+    expect(await gatehouse.sql('SELECT * FROM audit_unsealed')).toEqual([]);
+    await change(ids[11] as string, 'reason', 'other');
+    const found = await verify();
+    expect([found.events, found.findingCount]).toEqual([12, 26]);
+    expect(found.findings[0]).toEqual({ kind: 'changed', seal: 3, event: ids[11] });
+    expect(found.findings.map(({ event: id }) => id)).not.toContain(event);
+  });
+
+  test('is named when it is among the first twenty, and counted when it is not', async () => {
     await record(30);
     await sealer().sealAll();
     await gatehouse.sql("UPDATE audit_events SET reason = 'other'");
+    expect((await verify()).findingCount).toBe(42);
     expect(await findings()).toEqual(
       [...ids, ...(await eventIds()).slice(12)].slice(0, 20).map((event, i) => ({
         kind: 'changed',
@@ -284,7 +321,7 @@ describe('a seal', () => {
       purged_through: 2,
       previous: third.hash,
       hash: first.hash,
-      signature: first.signature,
+      signature: `${second.signature}=`,
     };
     expect([...Object.keys(others), 'number', 'event_ids', 'key_id'].sort()).toEqual(Object.keys(second).sort());
     for (const [column, value] of Object.entries(others)) {
@@ -410,6 +447,23 @@ describe('sealing', () => {
     expect(await verify()).toMatchObject({ events: 16, seals: 4, waiting: 0, findings: [] });
   });
 
+  test('goes on behind a seal that somebody else has put at the end, and the operator hears of it', async () => {
+    const [, , third] = await seals();
+    await insert('audit_seals', { ...third, number: 4 });
+    const before = await tamperingCount();
+    await record(BATCH);
+    expect(await sealer().sealAll()).toBe(BATCH);
+    expect(await tamperingCount()).toBe(before + 1);
+    expect((await findings()).filter(({ kind }) => kind === 'chain')).toEqual([{ kind: 'chain', seal: 4 }]);
+    await sealedBatch();
+    expect(await tamperingCount(), 'once').toBe(before + 1);
+
+    await insert('audit_seals', { ...third, number: '9007199254740991' });
+    await record(BATCH);
+    await expect(sealer().sealAll(), 'no number is left').rejects.toThrow('the last seal is not ours');
+    expect((await verify()).waiting).toBe(BATCH);
+  });
+
   test('is the work of one instance, until its lease ends or is given back', async () => {
     const other = await gatehouse.another();
     await sealer(other).stop();
@@ -424,6 +478,10 @@ describe('sealing', () => {
     expect(await sealer().sealUnderLease()).toBe(0);
     await sealer(other).stop();
     expect(await sealer().sealUnderLease()).toBe(1);
+    await sealer().stop();
+    await insert('leases', { name: 'audit_sealer', holder: randomUUID(), expires_at: '9999-12-31 00:00:00.000' });
+    await record(1);
+    expect(await sealer().sealUnderLease(), 'a lease without end is none').toBe(1);
     await sealer().stop();
     await other.stop();
   });
@@ -484,6 +542,18 @@ describe('a period', () => {
     expect(await findings({ since: period.since })).toContainEqual({ kind: 'chain', seal: 5 });
   });
 
+  test('out of which somebody has dated its seals', async () => {
+    const { period } = await threeHours();
+    const date = (instant: string, numbers: string) =>
+      gatehouse.sql(`UPDATE audit_seals SET sealed_at = '${instant}' WHERE number IN (${numbers})`);
+    await date('2020-01-01 00:00:00.000', '5');
+    expect(await findings({ since: period.since })).toEqual([{ kind: 'chain', seal: 5 }]);
+    await date('2020-01-01 00:00:00.000', '5,6');
+    expect(await findings({ since: period.since })).toEqual([{ kind: 'chain', seal: 6 }]);
+    await date('2090-01-01 00:00:00.000', '5,6');
+    expect(await findings({ until: period.until })).toEqual([{ kind: 'chain', seal: 5 }]);
+  });
+
   test('a seal whose clock was behind is one of those around it', async () => {
     gatehouse.passSeconds(2 * HOUR);
     await sealedBatch();
@@ -497,6 +567,14 @@ describe('a period', () => {
 });
 
 describe('a purge', () => {
+  test('takes nothing young with a seal that a clock has dated back', async () => {
+    gatehouse.passSeconds(-2 * 365 * 86_400);
+    await sealedBatch();
+    gatehouse.passSeconds(2 * 365 * 86_400);
+    expect(await purge(new Date(Date.now() - 365 * 86_400_000))).toBe(0);
+    expect(await verify()).toMatchObject({ events: 16, seals: 4, findings: [] });
+  });
+
   test('leaves a trail that is whole', async () => {
     const first = await seals();
     gatehouse.passSeconds(60);
@@ -542,6 +620,17 @@ describe('a purge', () => {
     expect(await verify()).toMatchObject({ purgedSeals: 3, findings: [] });
   });
 
+  test('that takes what the verification has read and not yet compared is no finding', async () => {
+    for (let i = 0; i < 20; i++) await sealedBatch(); // more than a page of seals, and a page of events
+    const repository = gatehouse.app.get(SealRepository);
+    const findNext = repository.findNext.bind(repository);
+    vi.spyOn(repository, 'findNext').mockImplementation(async (after, ...rest) => {
+      if (after === 20) await purge(new Date(Date.now() + 1));
+      return findNext(after, ...rest);
+    });
+    expect(await verify()).toMatchObject({ purgedSeals: 3, findings: [] });
+  });
+
   test('without its statement is a removal', async () => {
     await purge(new Date(Date.now() + 1));
     await gatehouse.sql("DELETE FROM audit_seals WHERE kind = 'purge'");
@@ -569,6 +658,22 @@ describe('a purge', () => {
 });
 
 describe('the master key', () => {
+  test('may be forgotten once what it has sealed was purged, and stated under the new one', async () => {
+    await purge(new Date(Date.now() + 1));
+    await sealer().sealAll();
+    const fresh = randomBytes(32).toString('base64');
+    const other = await gatehouse.another({ MASTER_KEY: `${fresh},${secrets()}` });
+    await sealer(other).stop();
+    await sealer(other).sealAll();
+    expect((await verifyWith(fresh)).findings, 'nothing is stated under it').not.toEqual([]);
+    const through = new Date(Date.now() + 1);
+    await other.app.get(AuditPurge).purge(through, OPERATOR);
+    await sealer(other).sealAll();
+    expect((await verifyWith(fresh)).findings).toEqual([]);
+    expect(await verifyWith(fresh, secrets())).toMatchObject({ findings: [] });
+    await other.stop();
+  });
+
   const secrets = () => gatehouse.env['MASTER_KEY'] as string;
   const verifyWith = (...keys: string[]) => {
     const masterKeys = new MasterKeys(keys.map((key) => Buffer.from(key, 'base64')));

@@ -1,5 +1,7 @@
 // Proves ASVS 14.2.7: what is no longer needed is deleted, to the second
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PasswordAttempts } from '../../src/auth/password-attempts.js';
 import { PurgeService } from '../../src/auth/purge.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
@@ -70,6 +72,44 @@ test('a device, and what failed there, go ninety days after the last login', asy
   expect(await count('devices')).toBe(0);
   expect(await count('login_failures')).toBe(counters - 1);
   gatehouse.passSeconds(-(90 * 86_400 + 5));
+});
+
+test('what an older master key counted goes after thirty days, what the newest counts stays', async () => {
+  const account = await gatehouse.signUp();
+  const wrong = { email: account.email, password: 'not the right one' };
+  await gatehouse.post('/auth/login', wrong);
+  const newKey = randomBytes(32).toString('base64');
+  const rotated = await gatehouse.another({ MASTER_KEY: `${newKey},${gatehouse.env.MASTER_KEY}` });
+  await rotated.post('/auth/login', wrong);
+  const counterOf = (instance: Gatehouse) => instance.app.get(PasswordAttempts).accountOf(account.email);
+  const counters = [counterOf(gatehouse), counterOf(rotated)];
+  const left = async () => {
+    const rows = await gatehouse.sql('SELECT account FROM login_failures WHERE account IN (?, ?)', counters);
+    return rows.map((row) => row.account).sort();
+  };
+  const purgeIt = () => rotated.app.get(PurgeService).purge();
+
+  rotated.passSeconds(30 * 86_400 - 60);
+  expect(await purgeIt()).toMatchObject({ login_failures: 0 });
+  rotated.passSeconds(120);
+  expect(await purgeIt()).toMatchObject({ login_failures: 0 }); // looked for once a day
+  rotated.passSeconds(86_400);
+  expect((await purgeIt()).login_failures).toBeGreaterThanOrEqual(1);
+  expect(await left()).toEqual([counters[1]]);
+  await rotated.stop();
+});
+
+test('a deleted account leaves nothing that was counted, under any master key', async () => {
+  const account = await gatehouse.signUp();
+  const counter = gatehouse.app.get(PasswordAttempts).accountOf(account.email);
+  const newKey = randomBytes(32).toString('base64');
+  const rotated = await gatehouse.another({ MASTER_KEY: `${newKey},${gatehouse.env.MASTER_KEY}` });
+  const { access_token: token } = await rotated.logIn(account);
+  const body = { current_password: account.password };
+  expect((await rotated.post('/users/me/deletion', body, { token })).status).toBe(204);
+  const counters = [counter, rotated.app.get(PasswordAttempts).accountOf(account.email)];
+  expect(await gatehouse.sql('SELECT account FROM login_failures WHERE account IN (?, ?)', counters)).toEqual([]);
+  await rotated.stop();
 });
 
 test('thousands go in batches, and several instances may do it at once', async () => {

@@ -14,16 +14,16 @@ import { startServer } from '../support/server-process.js';
  * Does an answer, or the time that it takes, tell what kind of address it was about? One request at a time over one
  * connection, the kinds in random order; each pair of kinds of a route is compared by rank.
  *
- * A pair that nothing tells apart strays from 0.5 by a standard deviation of sqrt((2n + 1) / 12) / n: 0.0129 for the 1,000
- * samples of two batches, so that a limit is 3.9 of them away and one of the 56 pairs is outside by chance in one run of
- * 160. It is measured on then: with up to six batches chance goes and a leak stays. (300 samples alone would have limits
+ * A pair that nothing tells apart strays from 0.5 by a standard deviation of sqrt((2n + 1) / 12) / n: 0.0167 for the 600
+ * samples of two batches, so that a limit is 3.0 of them away and one of the 56 pairs is outside by chance in one run of
+ * seven. It is measured on then: with up to ten batches chance goes and a leak stays. (300 samples alone would have limits
  * 2.1 deviations away, and a pair outside in most runs.)
  */
 const LOWEST = 0.45;
 const HIGHEST = 0.55;
-const BATCH = 500;
+const BATCH = 300;
 const FEWEST_BATCHES = 2;
-const MOST_BATCHES = 6;
+const MOST_BATCHES = 10;
 /** Not counted, of each kind at the start of a batch: a new process, a connection that was idle. */
 const WARM_UP = 20;
 /** Of each kind so many come before all are shuffled again: near in time, and whose turn is next says nothing. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import type { AuditEvent } from '../../audit/audit-event.entity.js';
-import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction, parsedDetails } from '../../audit/audit-trail.js';
 import { InvalidToken } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
 import type { OutboxMessage } from '../../mail/outbox-message.entity.js';
@@ -118,6 +118,6 @@ export function eventView(event: AuditEvent): Record<string, unknown> {
     user_agent: event.userAgent,
     request_id: event.requestId,
     reason: event.reason,
-    details: event.details === null ? null : (JSON.parse(event.details) as unknown),
+    details: parsedDetails(event.details),
   };
 }

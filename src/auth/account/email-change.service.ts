@@ -1,16 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
-import { Clock, plusSeconds } from '../../common/clock.js';
 import { InvalidFields } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
-import { budgetOf, Config } from '../../config/config.js';
 import { inTransaction } from '../../database/transaction.js';
 import { Outbox } from '../../mail/outbox.js';
 import { canonicalEmail } from '../../users/email-address.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { InvalidOneTimeToken, WrongPassword } from '../auth.errors.js';
+import { AccountMailCap } from './account-mail-cap.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordAttempts } from '../password-attempts.js';
 import { ReauthenticationService } from './reauthentication.service.js';
@@ -19,12 +18,11 @@ import { ReauthenticationService } from './reauthentication.service.js';
 export class EmailChangeService {
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
-    private readonly config: Config,
-    private readonly clock: Clock,
     private readonly users: UserRepository,
     private readonly tokens: OneTimeTokenRepository,
     private readonly reauthentication: ReauthenticationService,
     private readonly attempts: PasswordAttempts,
+    private readonly mailCap: AccountMailCap,
     private readonly outbox: Outbox,
     private readonly audit: AuditTrail,
   ) {}
@@ -46,7 +44,9 @@ export class EmailChangeService {
     await inTransaction(this.dataSource, async (transaction) => {
       // Also the proof that nothing has changed since the password was checked.
       if (!(await this.users.isUnchanged(user, transaction))) throw new WrongPassword('account_changed');
-      if (await this.isOverCap(user.id, client, transaction)) return;
+      // Else anybody with an account could mail to anybody.
+      const origin = ownAction(userId, client);
+      if (await this.mailCap.isReached(userId, 'email_change_requested', origin, transaction)) return;
       const token = await this.tokens.issue(user, 'change_email', transaction, newEmail);
       await this.outbox.add({ userId, email: user.email }, { kind: 'email_change_requested' }, transaction);
       if (owner && owner.id !== userId) {
@@ -58,22 +58,6 @@ export class EmailChangeService {
       const entry = ownAction(userId, client, sessionId);
       await this.audit.record({ type: 'user_updated', reason: 'email_change_requested', ...entry }, transaction);
     });
-  }
-
-  /** Whether so many were asked for lately that this one is left out: anybody with an account could mail to anybody. */
-  private async isOverCap(userId: string, client: Client, transaction: EntityManager): Promise<boolean> {
-    const { points, seconds } = budgetOf(this.config.rateLimitAccountMail);
-    const since = plusSeconds(this.clock.now(), -seconds);
-    const kind = 'email_change_requested';
-    if ((await this.outbox.countSince(userId, kind, since, transaction)) < points) return false;
-    const entry = {
-      outcome: 'failure',
-      reason: 'account_mail',
-      details: { kind },
-      ...ownAction(userId, client),
-    } as const;
-    await this.audit.record({ type: 'excess_rate_limit_exceeded', ...entry }, transaction);
-    return true;
   }
 
   /**

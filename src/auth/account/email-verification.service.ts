@@ -8,7 +8,9 @@ import { canonicalEmail } from '../../users/email-address.js';
 import { NO_PASSWORD, type User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { InvalidOneTimeToken, PasswordRequired } from '../auth.errors.js';
+import { DeviceRepository } from '../device.repository.js';
 import { FormerPasswordRepository } from './former-password.repository.js';
+import { LoginPairs } from '../login-pairs.js';
 import { MailRequestRepository } from '../mail-request.repository.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
 import { PasswordAttempts } from '../password-attempts.js';
@@ -27,7 +29,9 @@ export class EmailVerificationService {
     private readonly mailRequests: MailRequestRepository,
     private readonly policy: PasswordPolicy,
     private readonly hasher: PasswordHasher,
+    private readonly devices: DeviceRepository,
     private readonly attempts: PasswordAttempts,
+    private readonly pairs: LoginPairs,
     private readonly sessions: SessionService,
     private readonly audit: AuditTrail,
   ) {}
@@ -58,12 +62,14 @@ export class EmailVerificationService {
       const entry = { ...ownAction(user.id, client), reason: 'email_verified' };
       await this.audit.record({ type: 'user_updated', ...entry }, transaction);
     });
+    if (passwordHash !== undefined) await this.pairs.forgive(this.attempts.bucketOf(user.emailCanonical));
   }
 
   /** Whatever was done with an earlier password may have been somebody else's doing. */
   private async forgetStranger(user: User, transaction: EntityManager): Promise<void> {
     await this.sessions.endAllWithin(transaction, user.id, 'email_verified');
     await this.formerPasswords.deleteAll(user.id, transaction);
+    await this.devices.deleteAll(user.id, transaction);
     await this.attempts.forgive(user.emailCanonical, transaction);
   }
 }

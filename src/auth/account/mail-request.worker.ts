@@ -3,16 +3,18 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type AuditEntry } from '../../audit/audit-trail.js';
 import { BackgroundLoop } from '../../common/background-loop.js';
-import { Clock, plusSeconds } from '../../common/clock.js';
-import { budgetOf, Config } from '../../config/config.js';
+import { Clock, plusSeconds, secondsSince } from '../../common/clock.js';
+import { Config } from '../../config/config.js';
 import { inTransaction } from '../../database/transaction.js';
 import type { Message } from '../../mail/messages.js';
 import { Outbox } from '../../mail/outbox.js';
+import { Metrics } from '../../metrics/metrics.js';
 import type { CanonicalEmail } from '../../users/email-address.js';
 import { NO_PASSWORD, type User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import type { MailRequest, MailRequestKind } from '../mail-request.entity.js';
 import { MailRequestRepository } from '../mail-request.repository.js';
+import { AccountMailCap } from './account-mail-cap.js';
 import { OneTimeTokenRepository } from './one-time-token.repository.js';
 
 const INTERVAL_MS = 500;
@@ -24,8 +26,8 @@ const BATCH = 50;
  */
 @Injectable()
 export class MailRequestWorker {
-  readonly loop = new BackgroundLoop('mail_requests', INTERVAL_MS, async () => {
-    await this.answerAll();
+  readonly loop = new BackgroundLoop('mail_requests', INTERVAL_MS, async (isStopping) => {
+    await this.answerAll(isStopping);
   });
   private readonly logger = new Logger(MailRequestWorker.name);
 
@@ -35,18 +37,38 @@ export class MailRequestWorker {
     private readonly requests: MailRequestRepository,
     private readonly users: UserRepository,
     private readonly tokens: OneTimeTokenRepository,
+    private readonly mailCap: AccountMailCap,
     private readonly outbox: Outbox,
-    private readonly clock: Clock,
     private readonly audit: AuditTrail,
-  ) {}
+    clock: Clock,
+    metrics: Metrics,
+  ) {
+    metrics.gauge('mail_requests_waiting', 'Requests for mail that nobody has answered yet.', () =>
+      requests.countWaiting(),
+    );
+    metrics.gauge('mail_requests_oldest_seconds', 'For how long the oldest request for mail has waited.', async () => {
+      const [oldest] = await requests.findOldest(1);
+      return secondsSince(oldest?.createdAt, clock.now());
+    });
+  }
 
-  /** One round. @returns how many requests it answered, with a mail or without. */
-  async answerAll(): Promise<number> {
+  /** One round, until none is left that has not been tried. @returns how many requests it answered, with a mail or without. */
+  async answerAll(isStopping: () => boolean = () => false): Promise<number> {
     let answered = 0;
-    const requests = await this.requests.findOldest(BATCH);
+    for (let last: string | undefined; ;) {
+      const requests = await this.requests.findOldest(BATCH, last);
+      answered += await this.answerEach(requests, isStopping);
+      last = requests.at(-1)?.id;
+      if (requests.length < BATCH || isStopping()) return answered;
+    }
+  }
+
+  private async answerEach(requests: MailRequest[], isStopping: () => boolean): Promise<number> {
+    let answered = 0;
     // Of several alike the newest is answered, and with it the others: each link would kill the one before it.
     const newest = new Map(requests.map((request) => [keyOf(request), request]));
     for (const request of requests) {
+      if (isStopping()) break;
       try {
         if (await this.answerOne(request, newest.get(keyOf(request)) === request)) answered += 1;
       } catch (error) {
@@ -71,29 +93,11 @@ export class MailRequestWorker {
     // A disabled account: whoever knows its password is told at the login, and nobody else.
     if (!user || user.disabledAt) return;
     const kind = kindFor(request.kind, user);
-    if (!kind || (await this.isOverCap(kind, request, user, transaction))) return;
+    if (!kind) return;
+    const isCapped = ASKED_BY_ANYBODY.has(kind);
+    if (isCapped && (await this.mailCap.isReached(user.id, kind, originOf(request), transaction))) return;
     const message = await this.messageOf(kind, request, user, transaction);
     await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
-  }
-
-  /**
-   * Whether the account was sent so many mails of this kind lately that this one is left out. Nobody is told: whoever asked
-   * has had the same answer as ever.
-   */
-  private async isOverCap(
-    kind: AnswerKind,
-    request: MailRequest,
-    user: User,
-    transaction: EntityManager,
-  ): Promise<boolean> {
-    if (!ASKED_BY_ANYBODY.has(kind)) return false;
-    await this.users.hold(user.id, transaction); // else two workers would count the same ones
-    const { points, seconds } = budgetOf(this.config.rateLimitAccountMail);
-    const since = plusSeconds(this.clock.now(), -seconds);
-    if ((await this.outbox.countSince(user.id, kind, since, transaction)) < points) return false;
-    const entry = { outcome: 'failure', reason: 'account_mail', details: { kind } } as const;
-    await this.record({ type: 'excess_rate_limit_exceeded', ...entry }, request, user, transaction);
-    return true;
   }
 
   private async messageOf(
@@ -108,19 +112,10 @@ export class MailRequestWorker {
     if (kind === 'password_blocked' || kind === 'signup_attempted') return { kind };
     if (request.kind === 'signup') await this.users.waitFrom(user.id, request.createdAt, transaction);
     const token = await this.tokens.issue(user, kind, transaction);
-    await this.record({ type: 'authn_token_created', reason: kind }, request, user, transaction);
+    const entry = { type: 'authn_token_created', subjectId: user.id, reason: kind, ...originOf(request) } as const;
+    await this.audit.record(entry, transaction);
     if (kind === 'reset_password') return { kind, token };
     return { kind, token, asksForPassword: user.passwordHash === NO_PASSWORD };
-  }
-
-  private record(
-    entry: Pick<AuditEntry, 'type' | 'outcome' | 'reason' | 'details'>,
-    { ip, userAgent, requestId }: MailRequest,
-    { id }: User,
-    transaction: EntityManager,
-  ): Promise<void> {
-    const origin = ip === null ? {} : { client: { ip, userAgent, requestId } };
-    return this.audit.record({ ...entry, actor: { type: 'anonymous' }, subjectId: id, ...origin }, transaction);
   }
 }
 
@@ -134,6 +129,11 @@ function kindFor(kind: MailRequestKind, { emailVerified }: User): AnswerKind | u
   if (kind !== 'signup' && kind !== 'verify_email') return kind;
   if (!emailVerified) return 'verify_email';
   return kind === 'signup' ? 'signup_attempted' : undefined;
+}
+
+/** Who asked: anybody, who may not even be a person with an account. */
+function originOf({ ip, userAgent, requestId }: MailRequest): Pick<AuditEntry, 'actor' | 'client'> {
+  return { actor: { type: 'anonymous' }, ...(ip !== null && { client: { ip, userAgent, requestId } }) };
 }
 
 const keyOf = ({ kind, emailCanonical }: MailRequest) => `${kind} ${emailCanonical}`;

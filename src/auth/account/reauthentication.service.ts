@@ -1,10 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import type { DataSource } from 'typeorm';
 import type { AuditEventType } from '../../audit/audit-event.entity.js';
 import { InvalidToken } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
-import { inTransaction } from '../../database/transaction.js';
 import type { User } from '../../users/user.entity.js';
 import { UserRepository } from '../../users/user.repository.js';
 import { WrongPassword } from '../auth.errors.js';
@@ -14,7 +11,6 @@ import { PasswordAttempts } from '../password-attempts.js';
 @Injectable()
 export class ReauthenticationService {
   constructor(
-    @InjectDataSource() private readonly dataSource: DataSource,
     private readonly users: UserRepository,
     private readonly attempts: PasswordAttempts,
   ) {}
@@ -34,12 +30,10 @@ export class ReauthenticationService {
     const user = await this.users.findByIdWithHash(userId);
     if (!user) throw new InvalidToken('no_such_user');
     const candidate = { identifier: user.emailCanonical, user };
-    const attempt = await this.attempts.check(candidate, password);
-    if (attempt.matches) {
-      await inTransaction(this.dataSource, (transaction) => this.attempts.succeed(candidate, transaction));
-      return user;
-    }
-    await this.attempts.fail(candidate, attempt, { type, actor: { type: 'user', id: userId }, sessionId, client });
-    throw new WrongPassword(attempt.isLocked ? 'locked' : 'wrong_password');
+    const event = { type, actor: { type: 'user', id: userId }, sessionId, client } as const;
+    const attempt = await this.attempts.check(candidate, password, event);
+    if (!attempt.matches) throw new WrongPassword(attempt.reason);
+    await this.attempts.settle(candidate, (transaction) => this.attempts.succeed(candidate, transaction));
+    return user;
   }
 }

@@ -62,6 +62,7 @@ describe('macs', () => {
     const data = randomBytes(20);
     const mac = new MasterKeys([older]).mac('refresh-token', data);
     expect(new MasterKeys([newer, older]).verifyMac('refresh-token', data, mac)).toBe(true);
+    expect(new MasterKeys([newer, older]).macs('refresh-token', data)[1]).toEqual(mac);
     expect(new MasterKeys([newer]).verifyMac('refresh-token', data, mac)).toBe(false);
     expect(new MasterKeys([older]).verifyMac('refresh-token', data, mac.subarray(1))).toBe(false);
     expect(new MasterKeys([older]).verifyMac('refresh-token', Buffer.from('other'), mac)).toBe(false);

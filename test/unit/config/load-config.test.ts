@@ -58,6 +58,16 @@ describe('defaults', () => {
     expect(config.publicUrl).toBe('http://localhost:3000');
   });
 
+  test.each([
+    ['', ''],
+    ['https://range.example/range/', 'https://range.example/range/'],
+    ['https://range.example/range', 'https://range.example/range/'],
+    ['https://range.example', 'https://range.example/'],
+    ['https://range.example/prefix=', 'https://range.example/prefix='],
+  ])('HIBP_URL=%s: the digits are put behind %s', (HIBP_URL, hibpUrl) => {
+    expect(loadConfig(production({ HIBP_URL })).hibpUrl).toBe(hibpUrl);
+  });
+
   // Proves ASVS 13.4.2: what is for development is not there in production
   test('the docs are off in production unless asked for', () => {
     expect(loadConfig(production()).docs).toBe('off');
@@ -147,6 +157,18 @@ describe('production refuses', () => {
     ['TRUST_PROXY', '::/0'],
     ['TRUST_PROXY', '0.0.0.0/1,128.0.0.0/1'],
     ['TRUST_PROXY', '10.0.0.0/33'],
+    ['RATE_LIMIT_LOGIN', '60'],
+    ['RATE_LIMIT_LOGIN', 'x/60'],
+    ['RATE_LIMIT_LOGIN', '-1/60'],
+    ['RATE_LIMIT_LOGIN', '0/60'],
+    ['RATE_LIMIT_LOGIN', '60/0'],
+    ['RATE_LIMIT_LOGIN', '60/60/60'],
+    ['RATE_LIMIT_LOGIN', '1.5/60'],
+    ['RATE_LIMIT_LOGIN', '1000001/60'],
+    ['RATE_LIMIT_LOGIN', '60/2592001'],
+    ['RATE_LIMIT_ACCOUNT_MAIL', '3/86401'],
+    ['HIBP_URL', 'http://range.example/'],
+    ['HIBP_URL', 'https://range.example/?prefix='],
     ['DOCS', 'yes'],
     ['LOG_LEVEL', 'loud'],
     ['PORT', '65536'],
@@ -181,6 +203,8 @@ describe('production refuses', () => {
     expect(problemsOf(production({ SMTP_URL: 'smtps://smtp.example?tls-ca=/run/ca.pem' }))).toEqual([]);
     expect(problemsOf(production({ TRUST_PROXY: '10.0.0.0/8, 2001:db8::1' }))).toEqual([]);
     expect(problemsOf(production({ MASTER_KEY: `${KEY},${KEY}` }))).toEqual([]);
+    expect(problemsOf(production({ RATE_LIMIT_LOGIN: '1/1', RATE_LIMIT_SIGNUP: '1000000/2592000' }))).toEqual([]);
+    expect(problemsOf(production({ RATE_LIMIT_ACCOUNT_MAIL: '3/86400' }))).toEqual([]);
   });
 
   test('a command that only changes the schema needs the database and nothing else', () => {
