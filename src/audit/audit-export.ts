@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { And, LessThan, MoreThan, MoreThanOrEqual, type FindOptionsWhere, type Repository } from 'typeorm';
 import { AuditEvent } from './audit-event.entity.js';
-import { parsedDetails } from './audit-trail.js';
 import type { Period } from './seal.repository.js';
 
 const PAGE = 1_000;
@@ -25,23 +24,4 @@ export class AuditExport {
       where = [{ at: last.at, id: MoreThan(last.id) }, { at: And(MoreThan(last.at), ...end) }];
     }
   }
-}
-
-/** An event as it is exported: one flat object, with `details` as an object. */
-export function exportView(event: AuditEvent): Record<string, unknown> {
-  return {
-    id: event.id,
-    at: event.at,
-    type: event.type,
-    outcome: event.outcome,
-    actor_id: event.actorId,
-    actor_type: event.actorType,
-    subject_id: event.subjectId,
-    session_id: event.sessionId,
-    ip: event.ip,
-    user_agent: event.userAgent,
-    request_id: event.requestId,
-    reason: event.reason,
-    details: parsedDetails(event.details),
-  };
 }

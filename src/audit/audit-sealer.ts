@@ -2,7 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { In, type DataSource, type EntityManager } from 'typeorm';
 import { BackgroundLoop } from '../common/background-loop.js';
-import { Clock, plusSeconds } from '../common/clock.js';
+import { Clock, plusSeconds, secondsSince } from '../common/clock.js';
 import { MasterKeys } from '../common/master-keys.js';
 import { deleteEach } from '../database/delete-each.js';
 import { Leases } from '../database/leases.js';
@@ -50,8 +50,7 @@ export class AuditSealer {
     );
     metrics.gauge('audit_oldest_unsealed_seconds', 'For how long the oldest event waits for its seal.', async () => {
       const [oldest] = await dataSource.getRepository(UnsealedEvent).find({ order: { eventId: 'ASC' }, take: 1 });
-      if (!oldest) return 0;
-      const seconds = Math.max(0, clock.now().getTime() - timeOf(oldest.eventId)) / 1000;
+      const seconds = secondsSince(oldest && new Date(timeOf(oldest.eventId)), clock.now());
       return Number.isNaN(seconds) ? Infinity : seconds; // somebody else's row must not hide the age of ours
     });
   }
@@ -105,14 +104,9 @@ export class AuditSealer {
   }
 
   private async appendSeal(ids: readonly string[], transaction: EntityManager): Promise<void> {
-    const head = await this.seals.head(transaction);
-    if (head && this.seals.isOurs(head) === false) {
-      // The chain goes on behind it: its verification names the seal, and new events must not wait for somebody to look.
-      afterCommit(() => this.raiseAlarm('seal_not_ours'));
-    }
     const found = await transaction.findBy(AuditEvent, { id: In(ids) });
     const events = new Map(found.map((event) => [event.id, event]));
-    await this.seals.append(
+    const previous = await this.seals.append(
       {
         kind: 'events',
         sealedAt: this.clock.now(),
@@ -123,6 +117,10 @@ export class AuditSealer {
       },
       transaction,
     );
+    if (previous && this.seals.isOurs(previous) === false) {
+      // The chain goes on behind it: its verification names the seal, and new events must not wait for somebody to look.
+      afterCommit(() => this.raiseAlarm('seal_not_ours'));
+    }
     const byOperators = found.filter(({ actorType }) => actorType === 'operator');
     afterCommit(() => {
       for (const event of byOperators) this.trail.tell(event);

@@ -11,9 +11,12 @@ import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AuditEvent, type ActorType, type AuditEventType } from './audit-event.entity.js';
 import { macOf } from './event-mac.js';
+import { eventView } from './event-view.js';
 import { UnsealedEvent } from './unsealed-event.entity.js';
 
 const RETRY_AFTER_SECONDS = 2;
+/** For these a line of the log has names of its own. */
+const NAMED_OTHERWISE = new Set(['id', 'at', 'type']);
 
 /** Who did it. `id` is a user's id or an operator's login name. */
 export interface Actor {
@@ -123,32 +126,11 @@ export class AuditTrail {
 
   /** Writes an event into the log, and counts it. */
   tell(event: AuditEvent): void {
-    const { type, outcome, actorType, actorId, subjectId, sessionId, ip, userAgent, requestId, reason, details } =
-      event;
+    const { id, type, outcome } = event;
     this.metrics.auditEvents.inc({ type, outcome });
-    const line = {
-      audit_id: event.id,
-      outcome,
-      actor_type: actorType,
-      actor_id: actorId,
-      subject_id: subjectId,
-      session_id: sessionId,
-      ip,
-      user_agent: userAgent,
-      request_id: requestId,
-      reason,
-      details: parsedDetails(details),
-    };
-    this.logger.log({ event: type, ...Object.fromEntries(Object.entries(line).filter(([, value]) => value !== null)) });
-  }
-}
-
-/** As it was recorded. A row that somebody has changed must not be an error where it is shown. */
-export function parsedDetails(details: string | null): unknown {
-  if (details === null) return null;
-  try {
-    return JSON.parse(details);
-  } catch {
-    return details;
+    const fields = Object.entries(eventView(event)).filter(
+      ([name, value]) => value !== null && !NAMED_OTHERWISE.has(name),
+    );
+    this.logger.log({ event: type, audit_id: id, ...Object.fromEntries(fields) });
   }
 }

@@ -53,12 +53,18 @@ export class SealRepository {
   /**
    * Signs the next link of the chain and appends it. Where two try at once the second is refused by the number, which is
    * the key.
+   *
+   * @returns the link before it.
    */
-  async append(seal: Omit<UnsignedSeal, 'number' | 'previous'>, transaction: EntityManager): Promise<void> {
+  async append(
+    seal: Omit<UnsignedSeal, 'number' | 'previous'>,
+    transaction: EntityManager,
+  ): Promise<AuditSeal | undefined> {
     const last = await this.head(transaction);
     const next = { ...seal, number: (last?.number ?? 0) + 1, previous: last?.hash ?? NO_PREVIOUS };
     if (!Number.isSafeInteger(next.number)) throw new Error('the last seal is not ours: no number comes after it');
     await transaction.insert(AuditSeal, signSeal(next, this.masterKeys));
+    return last;
   }
 
   /** Whether a seal is as we signed it; undefined when the master key that did is not in the list any more. */

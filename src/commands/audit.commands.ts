@@ -1,10 +1,11 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { AuditExport, exportView } from '../audit/audit-export.js';
+import { AuditExport } from '../audit/audit-export.js';
 import { AuditPurge, MayNotPurge } from '../audit/audit-purge.js';
 import type { AuditSeal } from '../audit/audit-seal.entity.js';
 import { AuditTrail } from '../audit/audit-trail.js';
 import { AuditVerifier, type Finding, type KeptHead, type Verification } from '../audit/audit-verifier.js';
+import { eventView } from '../audit/event-view.js';
 import { SealRepository, type Period } from '../audit/seal.repository.js';
 import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
@@ -119,7 +120,7 @@ function headJson({ number, hash, sealedAt }: AuditSeal): object {
 async function exportEvents(app: INestApplicationContext, period: Period): Promise<void> {
   await recordRead(app, 'audit_export');
   for await (const event of app.get(AuditExport, { strict: false }).stream(period)) {
-    await streamJson(exportView(event));
+    await streamJson(eventView(event));
   }
 }
 

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
 import type { AuditEvent } from '../../audit/audit-event.entity.js';
-import { AuditTrail, ownAction, parsedDetails } from '../../audit/audit-trail.js';
+import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
+import { eventView } from '../../audit/event-view.js';
 import { InvalidToken } from '../../common/domain-error.js';
 import type { Client, Principal } from '../../common/principal.js';
 import type { OutboxMessage } from '../../mail/outbox-message.entity.js';
@@ -60,7 +61,7 @@ export class AccountExportService {
       devices: (await this.devices.findAll(userId)).map(deviceView),
       pending_links: (await this.tokens.pendingOf(user)).map(linkView),
       mails: (await this.outbox.of(userId)).map(mailView),
-      audit_events: (await this.audit.about(userId)).map(eventView),
+      audit_events: (await this.audit.about(userId)).map(ownEventView),
     };
   }
 }
@@ -106,18 +107,9 @@ function mailView({ kind, recipient, createdAt, sentAt }: OutboxMessage): Record
 }
 
 /** What an account's owner may see of an event. */
-export function eventView(event: AuditEvent): Record<string, unknown> {
-  return {
-    id: event.id,
-    at: event.at,
-    type: event.type,
-    outcome: event.outcome,
-    actor_type: event.actorType,
-    session_id: event.sessionId,
-    ip: event.ip,
-    user_agent: event.userAgent,
-    request_id: event.requestId,
-    reason: event.reason,
-    details: parsedDetails(event.details),
-  };
+export function ownEventView(event: AuditEvent): Record<string, unknown> {
+  const view = eventView(event);
+  delete view['actor_id'];
+  delete view['subject_id'];
+  return view;
 }

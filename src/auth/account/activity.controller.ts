@@ -5,7 +5,7 @@ import { AuditTrail } from '../../audit/audit-trail.js';
 import { InvalidFields, type FieldError } from '../../common/domain-error.js';
 import { ApiBearer, ApiProblem, ApiProblems } from '../../common/openapi.js';
 import { CurrentUser, type Principal } from '../../common/principal.js';
-import { eventView } from './account-export.service.js';
+import { ownEventView } from './account-export.service.js';
 
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
@@ -46,7 +46,7 @@ export class ActivityController {
     const { limit, cursor } = pageOf(query);
     const found = await this.audit.newestAbout(userId, limit + 1, cursor);
     const events = found.slice(0, limit);
-    return { events: events.map(eventView), next_cursor: found.length > limit ? (events.at(-1)?.id ?? null) : null };
+    return { events: events.map(ownEventView), next_cursor: found.length > limit ? (events.at(-1)?.id ?? null) : null };
   }
 }
 
