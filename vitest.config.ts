@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import { findDatabases } from './test/support/databases.js';
+import { findMissingTools } from './test/support/integration-tools.js';
 
 const { databases, missing } = await findDatabases();
 
@@ -10,6 +11,12 @@ const hasChromium = existsSync(chromium);
 const hasServer = Boolean(process.env['GATEHOUSE_URL']) || databases.some(({ name }) => name === 'sqlite');
 if (!hasChromium) missing.push(`browser: there is no ${chromium}; CHROMIUM may name another`);
 else if (!hasServer) missing.push('browser: it needs SQLite, or a running server in GATEHOUSE_URL');
+
+// The examples of docs/integrate.md, with the programs that they are for. They say nothing about databases: SQLite does.
+const hasSqlite = databases.some(({ name }) => name === 'sqlite');
+const tools = findMissingTools();
+if (hasSqlite) missing.push(...tools.missing);
+else missing.push('integrate: it needs SQLite');
 
 // The suite runs once per database; the unit tests and the generated files need none.
 const onDatabase = ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'];
@@ -22,6 +29,17 @@ const browser = {
     include: ['test/browser/**/*.test.ts'],
     globalSetup: ['test/support/database-server.ts'],
     provide: { database: { kind: 'sqlite' as const }, chromium },
+  },
+};
+
+const integrate = {
+  extends: true as const,
+  test: {
+    name: 'integrate',
+    include: ['test/integrate/**/*.test.ts'],
+    exclude: tools.excluded,
+    globalSetup: ['test/support/database-server.ts'],
+    provide: { database: { kind: 'sqlite' as const } },
   },
 };
 
@@ -51,6 +69,7 @@ export default defineConfig({
         },
       })),
       ...(hasChromium && hasServer ? [browser] : []),
+      ...(hasSqlite ? [integrate] : []),
     ],
   },
 });

@@ -241,6 +241,49 @@ CREATE INDEX ix_audit_seals_sealed_at ON audit_seals (sealed_at);
 
 CREATE INDEX ix_audit_seals_kind ON audit_seals (kind);
 
+ALTER TABLE revocations ADD COLUMN position BIGINT NULL;
+
+ALTER TABLE revocations ADD COLUMN not_before DATETIME(3) NULL;
+
+CREATE INDEX ix_revocations_position ON revocations (position);
+
+CREATE TABLE IF NOT EXISTS revocation_feed (
+  id INT NOT NULL,
+  epoch CHAR(8) NOT NULL,
+  position BIGINT NOT NULL,
+  CONSTRAINT pk_revocation_feed PRIMARY KEY (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE TABLE IF NOT EXISTS clients (
+  id CHAR(36) NOT NULL,
+  name VARCHAR(64) NOT NULL,
+  audiences VARCHAR(2048) NOT NULL,
+  jwks VARCHAR(8192) NULL,
+  created_at DATETIME(3) NOT NULL,
+  disabled_at DATETIME(3) NULL,
+  CONSTRAINT pk_clients PRIMARY KEY (id),
+  CONSTRAINT uq_clients_name UNIQUE (name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE TABLE IF NOT EXISTS client_secrets (
+  id CHAR(36) NOT NULL,
+  client_id CHAR(36) NOT NULL,
+  digest CHAR(43) NOT NULL,
+  created_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_client_secrets PRIMARY KEY (id),
+  CONSTRAINT fk_client_secrets_client FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_client_secrets_client ON client_secrets (client_id);
+
+CREATE TABLE IF NOT EXISTS client_assertions (
+  digest CHAR(43) NOT NULL,
+  expires_at DATETIME(3) NOT NULL,
+  CONSTRAINT pk_client_assertions PRIMARY KEY (digest)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_bin;
+
+CREATE INDEX ix_client_assertions_expires ON client_assertions (expires_at);
+
 INSERT INTO migrations (timestamp, name) VALUES (1795305600001, 'CreateUsers1795305600001');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600002, 'CreateSessions1795305600002');
@@ -256,3 +299,5 @@ INSERT INTO migrations (timestamp, name) VALUES (1795305600006, 'CreateOutbox179
 INSERT INTO migrations (timestamp, name) VALUES (1795305600007, 'CreateAuditEvents1795305600007');
 
 INSERT INTO migrations (timestamp, name) VALUES (1795305600008, 'UnderAttack1795305600008');
+
+INSERT INTO migrations (timestamp, name) VALUES (1795392000009, 'InternalServices1795392000009');

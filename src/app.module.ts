@@ -16,7 +16,7 @@ import { LimitsModule } from './limits/limits.module.js';
 import { MailModule } from './mail/mail.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetricsServer } from './metrics/metrics.server.js';
-import { OAuthModule } from './oauth/oauth.module.js';
+import { OAuthModule, ServiceClientsModule } from './oauth/oauth.module.js';
 import { PagesModule } from './pages/pages.module.js';
 import { BearerGuard } from './tokens/bearer.guard.js';
 import { TokensModule } from './tokens/tokens.module.js';
@@ -46,6 +46,7 @@ const sharedModules = (config: Config, database: DynamicModule) => [
   TokensModule,
   UsersModule,
   AuthModule,
+  ServiceClientsModule,
 ];
 
 /** The server. */

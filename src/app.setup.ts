@@ -68,6 +68,7 @@ export function describeApi(app: NestFastifyApplication, config: Pick<Config, 'p
         },
         'bearer',
       )
+      .addBasicAuth({ type: 'http', scheme: 'basic', description: 'A service: client id and secret.' }, 'client')
       .build(),
     // Names for generated clients, so they must be unique; a route whose method is not says `operationId` itself.
     { operationIdFactory: (_controller, method) => method },

@@ -6,6 +6,8 @@ import { MailRequestWorker } from './auth/account/mail-request.worker.js';
 import { PurgeService } from './auth/purge.service.js';
 import type { BackgroundLoop } from './common/background-loop.js';
 import { OutboxWorker } from './mail/outbox.worker.js';
+import { RevocationFeed } from './tokens/revocation-feed.js';
+import { SigningKeys } from './tokens/signing-keys.js';
 
 /** What a server does beside its requests, and an operator's command does not. */
 @Injectable()
@@ -19,9 +21,11 @@ export class BackgroundWork implements OnApplicationBootstrap, BeforeApplication
     mailRequests: MailRequestWorker,
     outbox: OutboxWorker,
     sealer: AuditSealer,
+    feed: RevocationFeed,
+    keys: SigningKeys,
     private readonly audit: AuditTrail,
   ) {
-    this.loops = [purge.loop, mailRequests.loop, outbox, sealer];
+    this.loops = [purge.loop, mailRequests.loop, outbox, sealer, feed, keys.loop];
   }
 
   async onApplicationBootstrap(): Promise<void> {

@@ -34,10 +34,16 @@ async function addServiceCommands(): Promise<void> {
   const { addImportCommand } = await import('./commands/import.command.js');
   const { addMailCommands } = await import('./commands/mail.commands.js');
   const { addAuditCommands } = await import('./commands/audit.commands.js');
+  const { addClientCommands } = await import('./commands/client.commands.js');
+  const { addKeyCommands } = await import('./commands/key.commands.js');
+  const { addCanaryCommand } = await import('./commands/canary.command.js');
   addUserCommands(program, inContext);
   addImportCommand(program, inContext);
   addMailCommands(program, inContext);
   addAuditCommands(program, inContext);
+  addClientCommands(program, inContext);
+  addKeyCommands(program, inContext);
+  addCanaryCommand(program);
 }
 
 async function main(): Promise<void> {

@@ -47,15 +47,17 @@ export function trackConnections(server: Server, maxConnections: number): { drai
     unanswered.set(socket, new Set());
     socket.once('close', () => unanswered.delete(socket));
   });
-  server.on('request', ({ socket }, response) => {
+  // One function for all answers: it is called for every request.
+  function end(this: ServerResponse): void {
+    const { socket } = this.req;
     const responses = unanswered.get(socket);
-    if (!responses) return;
-    responses.add(response);
-    response.once('close', () => {
-      responses.delete(response);
-      // To the end of the line, unless the connection has gone in the meantime.
-      if (unanswered.delete(socket)) unanswered.set(socket, responses);
-    });
+    responses?.delete(this);
+    // To the end of the line, unless the connection has gone in the meantime.
+    if (responses && unanswered.delete(socket)) unanswered.set(socket, responses);
+  }
+  server.on('request', ({ socket }, response) => {
+    unanswered.get(socket)?.add(response);
+    response.on('close', end);
   });
 
   return {

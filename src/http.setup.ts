@@ -11,13 +11,17 @@ import {
   UnsupportedMediaType,
 } from './common/domain-error.js';
 import { REFUSED, trackConnections, type RefusalReason } from './http.connections.js';
+import { parseForm } from './common/form-body.js';
 import { parseJsonObject } from './common/json-body.js';
+import { OAUTH_PREFIX } from './common/oauth-error.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
 import type { Metrics } from './metrics/metrics.js';
 
+const FORM = 'application/x-www-form-urlencoded';
 const BODY_LIMIT_BYTES = 16 * 1024;
+const FORM_LIMIT_BYTES = 8 * 1024;
 const HEADER_LIMIT_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -117,6 +121,7 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
 
   fastify.addHook('onResponse', (request, reply, done) => {
     const level = request.url.startsWith('/health/') ? 'debug' : 'info';
+    if (!(request.log as Logger).isLevelEnabled(level)) return done();
     request.log[level]({
       event: 'http_request',
       method: request.method,
@@ -129,14 +134,22 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
   });
 
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    try {
-      refuseOtherEncodings(request);
-      done(null, body.length === 0 ? null : parseJsonObject(body));
-    } catch (error) {
-      done(error as Error);
-    }
-  });
+  // Each route takes one of the two, by where it is.
+  addBodyParser('application/json', BODY_LIMIT_BYTES, (body) => (body.length === 0 ? null : parseJsonObject(body)));
+  addBodyParser(FORM, FORM_LIMIT_BYTES, parseForm);
+
+  function addBodyParser(type: 'application/json' | typeof FORM, bodyLimit: number, parse: (body: Buffer) => unknown) {
+    fastify.addContentTypeParser(type, { parseAs: 'buffer', bodyLimit }, (request, body: Buffer, done) => {
+      try {
+        const due = request.url.startsWith(OAUTH_PREFIX) ? FORM : 'application/json';
+        if (type !== due) throw new UnsupportedMediaType(due);
+        refuseOtherEncodings(request);
+        done(null, parse(body));
+      } catch (error) {
+        done(error as Error);
+      }
+    });
+  }
 }
 
 /**

@@ -23,9 +23,11 @@ grant() {
   grant 'SELECT' migrations
   grant 'SELECT, INSERT' audit_events audit_seals
   grant 'SELECT, INSERT, DELETE' audit_unsealed
+  # Who may ask for other people's tokens is made by commands, which run as the user that migrates.
+  grant 'SELECT' client_secrets clients
   grant 'SELECT, INSERT, UPDATE, DELETE' \
-    devices former_passwords leases login_failures mail_requests one_time_tokens outbox rate_limits \
-    revocations sessions signing_keys users
+    client_assertions devices former_passwords leases login_failures mail_requests one_time_tokens outbox rate_limits \
+    revocation_feed revocations sessions signing_keys users
   # Of installations that were made before there was this list.
   echo "REVOKE IF EXISTS ALL ON gatehouse.* FROM $users;"
 } | MYSQL_PWD=$(</run/secrets/root_password) mysql --protocol=socket --user=root

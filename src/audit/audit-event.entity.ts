@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Names of the OWASP Logging Vocabulary. What each of them is recorded for: docs/security.md. */
+/** Names of the OWASP Logging Vocabulary, and `key_rotated`, which it has none for. What each of them is recorded for: docs/security.md. */
 export const AUDIT_EVENT_TYPES = [
   'user_created',
   'user_updated',
@@ -14,9 +14,12 @@ export const AUDIT_EVENT_TYPES = [
   'authn_password_change',
   'authn_password_change_fail',
   'authn_token_created',
+  'authn_token_revoked',
   'authn_token_reuse',
   'authz_fail',
+  'privilege_permissions_changed',
   'excess_rate_limit_exceeded',
+  'key_rotated',
   'session_renewed',
   'session_expired',
   'session_logout',
@@ -32,8 +35,8 @@ export const AUDIT_EVENT_TYPES = [
 
 export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];
 
-/** `anonymous`: nobody had proved who they are. `system`: no request, a rule of ours. */
-export type ActorType = 'user' | 'operator' | 'system' | 'anonymous';
+/** `anonymous`: nobody had proved who they are. `client`: a service. `system`: no request, a rule of ours. */
+export type ActorType = 'user' | 'operator' | 'client' | 'system' | 'anonymous';
 
 /** What happened, who did it and to whom. Rows are inserted and never changed. */
 @Entity('audit_events')
@@ -51,7 +54,7 @@ export class AuditEvent {
   @Column('varchar')
   outcome!: 'success' | 'failure';
 
-  /** A user's id, an operator's login name; null for the others. */
+  /** A user's id, an operator's login name, a client's id; null for the others. */
   @Column('varchar', { name: 'actor_id', nullable: true })
   actorId!: string | null;
 

@@ -98,7 +98,7 @@ export class AuditSealer {
     const taken = await deleteEach(UnsealedEvent, 'eventId', rows, transaction);
     if (taken !== rows.length) throw new SealedElsewhere();
     for (const id of rows.filter((row) => !isEventId(row))) {
-      afterCommit(() => this.raiseAlarm('not_an_event', { audit_id: id.slice(0, 36) }));
+      afterCommit(transaction, () => this.raiseAlarm('not_an_event', { audit_id: id.slice(0, 36) }));
     }
     return rows.length;
   }
@@ -119,17 +119,17 @@ export class AuditSealer {
     );
     if (previous && this.seals.isOurs(previous) === false) {
       // The chain goes on behind it: its verification names the seal, and new events must not wait for somebody to look.
-      afterCommit(() => this.raiseAlarm('seal_not_ours'));
+      afterCommit(transaction, () => this.raiseAlarm('seal_not_ours'));
     }
     const byOperators = found.filter(({ actorType }) => actorType === 'operator');
-    afterCommit(() => {
+    afterCommit(transaction, () => {
       for (const event of byOperators) this.trail.tell(event);
     });
     // What was changed before its seal is sealed as it is: the verification finds it, and the operator hears of it now.
     for (const id of ids) {
       const event = events.get(id);
       if (event && isAuthentic(event, this.masterKeys)) continue;
-      afterCommit(() => this.raiseAlarm(event ? 'changed' : 'removed', { audit_id: id }));
+      afterCommit(transaction, () => this.raiseAlarm(event ? 'changed' : 'removed', { audit_id: id }));
     }
   }
 

@@ -18,7 +18,7 @@ const RETRY_AFTER_SECONDS = 2;
 /** For these a line of the log has names of its own. */
 const NAMED_OTHERWISE = new Set(['id', 'at', 'type']);
 
-/** Who did it. `id` is a user's id or an operator's login name. */
+/** Who did it. `id` is a user's or a client's id, or an operator's login name. */
 export interface Actor {
   type: ActorType;
   id?: string;
@@ -87,7 +87,7 @@ export class AuditTrail {
       if (isDeadlock(error)) throw error; // the whole transaction is tried again
       throw new Unavailable('audit', RETRY_AFTER_SECONDS, error);
     }
-    afterCommit(() => {
+    afterCommit(transaction, () => {
       // Nobody collects what a command prints: a server tells of it when it seals it.
       for (const event of events) if (event.actorType !== 'operator') this.tell(event);
     });

@@ -43,6 +43,7 @@ import { PurgeService } from './purge.service.js';
 import { ReauthenticationService } from './account/reauthentication.service.js';
 import { RefreshTokens } from './refresh-token.js';
 import { RefreshService } from './refresh.service.js';
+import { RewrapService } from './rewrap.service.js';
 import { Session } from './session.entity.js';
 import { SessionRepository } from './session.repository.js';
 import { SessionService } from './session.service.js';
@@ -99,6 +100,7 @@ import { UserImportService } from './account/user-import.service.js';
     ReauthenticationService,
     RefreshService,
     RefreshTokens,
+    RewrapService,
     SessionRepository,
     SessionService,
     SignupService,
@@ -111,6 +113,9 @@ import { UserImportService } from './account/user-import.service.js';
     PasswordBlocklist,
     PasswordHasher,
     PurgeService,
+    RefreshService,
+    RewrapService,
+    SessionService,
     UserImportService,
   ],
 })

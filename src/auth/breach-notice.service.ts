@@ -71,7 +71,7 @@ export class BreachNoticeService implements OnApplicationShutdown {
       await this.outbox.add({ userId: id, email }, { kind: 'password_breached' }, transaction);
       const entry = { actor: { type: 'system' }, subjectId: id, reason: 'password_breached' } as const;
       await this.audit.record({ type: 'user_updated', ...entry }, transaction);
-      afterCommit(() => this.metrics.breachedPasswords.inc({ list, use: 'login' }));
+      afterCommit(transaction, () => this.metrics.breachedPasswords.inc({ list, use: 'login' }));
     });
   }
 }

@@ -214,7 +214,7 @@ export class PasswordAttempts {
     const entry = { actor: { type: 'system' }, client, ...this.subjectOf(candidate) } as const;
     await this.audit.record({ type, ...entry, ...(candidate.device && { reason: 'known_device' }) }, transaction);
     // Addresses without an account share counters, and of many tries some of those fill up: that locks nobody.
-    if (candidate.user) afterCommit(() => this.metrics.locks.inc({ kind: isLast ? 'disable' : 'lock' }));
+    if (candidate.user) afterCommit(transaction, () => this.metrics.locks.inc({ kind: isLast ? 'disable' : 'lock' }));
     // Whose mail it is, is found out off the request: the tenth answer must not tell either.
     const emailCanonical = canonicalEmail(candidate.identifier);
     const kind = isLast ? 'password_blocked' : 'account_locked';

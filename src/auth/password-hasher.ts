@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { createHmac, randomBytes } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
-import { MasterKeys } from '../common/master-keys.js';
+import { MasterKeys, type Resealed } from '../common/master-keys.js';
 import { Config } from '../config/config.js';
 import { Metrics, type HashPurpose } from '../metrics/metrics.js';
 import { NO_PASSWORD } from '../users/user.entity.js';
@@ -112,6 +112,14 @@ export class PasswordHasher implements OnApplicationShutdown {
       (await this.run<boolean>({ password: preHash(password), hash }, purpose)) && password.isWellFormed();
     const cost = Number(PLAIN_BCRYPT.exec(hash)?.[1]);
     return { matches, isOutdated: cost !== this.config.bcryptCost || !this.masterKeys.isNewest(sealed) };
+  }
+
+  /** The stored form under the newest master key; nothing is hashed. */
+  reseal({ id, passwordHash }: StoredPassword): Resealed {
+    const [scheme = '', sealed] = passwordHash.split(':');
+    if (sealed === undefined) return 'newest'; // no password, or one that was never sealed
+    const resealed = this.masterKeys.reseal('password-pepper', sealed, id);
+    return typeof resealed === 'string' ? resealed : { sealed: `${scheme}:${resealed.sealed}` };
   }
 
   /** A hash nobody knows the password of, at the present cost. */

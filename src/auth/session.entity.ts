@@ -13,6 +13,7 @@ export type EndReason =
   | 'account_disabled'
   | 'account_deleted'
   | 'ended_by_operator'
+  | 'revoked_by_client'
   | 'expired';
 
 const toNumber = { to: (value: number) => value, from: (value: string | number) => Number(value) };

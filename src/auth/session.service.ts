@@ -154,7 +154,7 @@ export class SessionService {
       const entry = { type: 'session_expired', actor: { type: 'system' } } as const;
       const entries = ended.map(({ id, userId }) => ({ ...entry, subjectId: userId, sessionId: id }));
       await this.audit.recordAll(entries, transaction);
-      afterCommit(() => this.metrics.sessionsEnded.inc({ reason }, ended.length));
+      afterCommit(transaction, () => this.metrics.sessionsEnded.inc({ reason }, ended.length));
       return ended.length;
     });
   }
@@ -172,10 +172,25 @@ export class SessionService {
       const [ended] = await this.endWithin(transaction, [{ id }], 'refresh_token_replayed');
       const entry = { actor: { type: 'anonymous' }, subjectId: userId, sessionId: id, client } as const;
       await this.audit.record({ type: 'authn_token_reuse', outcome: 'failure', ...entry }, transaction);
-      afterCommit(() => this.metrics.refreshReplays.inc());
+      afterCommit(transaction, () => this.metrics.refreshReplays.inc());
       if (!ended || !user) return;
       const message = { kind: 'refresh_token_replayed', at: this.clock.now().toISOString() } as const;
       await this.outbox.add({ userId, email: user.email }, message, transaction);
+    });
+  }
+
+  /** Ends a session for a service (RFC 7009), if it has not ended. @param clientId the service. */
+  async revoke(id: string, clientId: string, client: Client): Promise<void> {
+    await inTransaction(this.dataSource, async (transaction) => {
+      const [ended] = await this.endWithin(transaction, [{ id }], 'revoked_by_client');
+      if (!ended) return;
+      const entry = {
+        actor: { type: 'client', id: clientId },
+        subjectId: ended.userId,
+        sessionId: id,
+        client,
+      } as const;
+      await this.audit.record({ type: 'authn_token_revoked', ...entry }, transaction);
     });
   }
 
@@ -224,7 +239,7 @@ export class SessionService {
     const entry = { actor: { type: 'anonymous' }, subjectId: authenticated.user.id, client, reason } as const;
     await this.attempts.giveBack(authenticated, transaction);
     await this.audit.record({ type: 'authn_login_fail', outcome: 'failure', ...entry }, transaction);
-    afterCommit(() => this.metrics.loginAttempts.inc({ result: reason }));
+    afterCommit(transaction, () => this.metrics.loginAttempts.inc({ result: reason }));
   }
 
   private begin(userId: string, { ip, userAgent }: Client, now: Date): Session {
@@ -260,7 +275,7 @@ export class SessionService {
     const now = this.clock.now();
     const ids = sessions.map(({ id }) => id);
     const ended = await this.sessions.end(ids, reason, now, transaction);
-    afterCommit(() => this.metrics.sessionsEnded.inc({ reason }, ended.length));
+    afterCommit(transaction, () => this.metrics.sessionsEnded.inc({ reason }, ended.length));
     await this.revocations.add(
       ended.map(({ id, accessExpiresAt }) => ({ kind: 'sid', value: id, expiresAt: accessExpiresAt, createdAt: now })),
       transaction,

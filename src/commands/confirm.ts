@@ -11,12 +11,18 @@ export function isTerminal(): boolean {
  *
  * @returns false for any other answer, and for none (Ctrl-C, Ctrl-D).
  */
-export async function confirmByEmail(email: string): Promise<boolean> {
+export function confirmByEmail(email: string): Promise<boolean> {
+  const canonical = canonicalEmail(email);
+  const isRight = (typed: string) => canonical !== undefined && canonicalEmail(typed) === canonical;
+  return confirmByTyping(`Type the e-mail address to delete ${email}: `, isRight);
+}
+
+/** As `confirmByEmail`, with a question of its own. */
+export async function confirmByTyping(question: string, isRight: (typed: string) => boolean): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   const noAnswer = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
-  const answer = terminal.question(`Type the e-mail address to delete ${email}: `).catch(() => '');
+  const answer = terminal.question(question).catch(() => '');
   const typed = await Promise.race([answer, noAnswer]);
   terminal.close();
-  const canonical = canonicalEmail(typed.trim());
-  return canonical !== undefined && canonical === canonicalEmail(email);
+  return isRight(typed.trim());
 }

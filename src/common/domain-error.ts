@@ -13,6 +13,22 @@ export type ErrorKind =
   | 'unavailable'
   | 'internal';
 
+/** The HTTP status of each kind. Exhaustive, so that a new kind without a status does not compile. */
+export const STATUS: Record<ErrorKind, number> = {
+  malformed: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  too_large: 413,
+  unsupported_media_type: 415,
+  invalid: 422,
+  too_many: 429,
+  internal: 500,
+  unavailable: 503,
+};
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** One field of a refused body. `field` is a name of ours, or `body` for a field we do not know: its name is the client's. */
@@ -84,11 +100,11 @@ export class BodyTooLarge extends DomainError {
   }
 }
 
-/** 415: a body is due and its content type is not JSON in UTF-8, or it is compressed. */
+/** 415: a body is due and its content type is not the one that the route takes, in UTF-8, or it is compressed. */
 export class UnsupportedMediaType extends DomainError {
   readonly kind = 'unsupported_media_type';
-  constructor() {
-    super('unsupported_media_type', 'Send the body as application/json, UTF-8, not compressed.');
+  constructor(due: 'application/json' | 'application/x-www-form-urlencoded' = 'application/json') {
+    super('unsupported_media_type', `Send the body as ${due}, UTF-8, not compressed.`);
   }
 }
 

@@ -11,6 +11,9 @@ export type KeyPurpose =
   | 'audit-event'
   | 'audit-seal';
 
+/** What became of a value that was to be sealed again: the new one, or why there is none. */
+export type Resealed = { sealed: string } | 'newest' | 'unopenable';
+
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
@@ -81,6 +84,18 @@ export class MasterKeys {
   /** Whether `sealed` is under the newest master key; if not, it is due to be sealed again. */
   isNewest(sealed: string): boolean {
     return sealed.split('.')[0] === this.newest.id;
+  }
+
+  /** Whether `sealed` is under a master key of the list. Whoever can write a row can claim so. */
+  isKnown(sealed: string): boolean {
+    return this.keys.some(({ id }) => id === sealed.split('.')[0]);
+  }
+
+  /** What is sealed under an older master key, under the newest one. */
+  reseal(purpose: KeyPurpose, sealed: string, context: string): Resealed {
+    if (this.isNewest(sealed)) return 'newest';
+    const plaintext = this.open(purpose, sealed, context);
+    return plaintext === undefined ? 'unopenable' : { sealed: this.seal(purpose, plaintext, context) };
   }
 
   /** HMAC-SHA-256 under the newest key, 32 bytes. */

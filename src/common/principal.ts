@@ -1,6 +1,7 @@
 import { createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
+import { LRUCache } from 'lru-cache';
 import { isIP } from 'node:net';
 
 /** Who is calling, as the bearer guard has verified it. */
@@ -58,10 +59,18 @@ export function clientOf(request: FastifyRequest): Client {
  * forwarded is no address. In its one canonical form: IPv4 not mapped into IPv6, no port, no zone.
  */
 export function clientAddress({ ip, socket }: FastifyRequest): string {
-  const forwarded = withoutPort(ip);
-  const isAddress = isIP(forwarded) !== 0 && !forwarded.includes('%'); // a zone is free text, and of no use elsewhere
-  const address = isAddress ? forwarded : (socket.remoteAddress ?? '').replace(/%.*$/, '');
-  return isIP(address) === 0 ? '' : ipaddr.process(address).toString();
+  return canonical(withoutPort(ip)) || canonical((socket.remoteAddress ?? '').replace(/%.*$/, ''));
+}
+
+/** Every request asks for one, and few ask for many. */
+const remembered = new LRUCache<string, string>({ max: 1_000 });
+
+/** Empty for what is no address. */
+function canonical(address: string): string {
+  if (isIP(address) === 0 || address.includes('%')) return ''; // a zone is free text, and of no use elsewhere
+  const known = remembered.get(address) ?? ipaddr.process(address).toString();
+  remembered.set(address, known);
+  return known;
 }
 
 /** Some proxies forward the client's port with its address: `203.0.113.7:4711`, `[2001:db8::1]:4711`. */

@@ -2,6 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { isDependencyFailure } from './dependency-failure.js';
+import { OAUTH_PREFIX, oauthStatus, toOAuthError } from './oauth-error.js';
 import {
   BodyTooLarge,
   DomainError,
@@ -9,27 +10,11 @@ import {
   NotFound,
   Unavailable,
   UnsupportedMediaType,
+  STATUS,
   type DomainErrorOptions,
-  type ErrorKind,
 } from './domain-error.js';
 
 const RETRY_AFTER_SECONDS = 2;
-
-/** Exhaustive, so that a new kind without a status does not compile. */
-const STATUS: Record<ErrorKind, number> = {
-  malformed: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  not_found: 404,
-  method_not_allowed: 405,
-  conflict: 409,
-  too_large: 413,
-  unsupported_media_type: 415,
-  invalid: 422,
-  too_many: 429,
-  internal: 500,
-  unavailable: 503,
-};
 
 /** RFC 9457 problem details, with two members of ours: `code` (stable, the contract) and `request_id`. */
 export interface Problem {
@@ -90,21 +75,22 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** Also for what fails before a route is found. */
+/** Also for what fails before a route is found. The OAuth endpoints have a form of their own. */
 export function sendProblem(error: DomainError, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = toProblem(error, request.id);
+  const isOAuth = !request.is404 && request.url.startsWith(OAUTH_PREFIX);
+  const status = isOAuth ? oauthStatus(error) : STATUS[error.kind];
   request.log[error.logLevel]({
     event: 'request_refused',
     code: error.code,
-    status: problem.status,
+    status,
     ...(error.detail && { reason: error.detail }),
     ...(error.cause !== undefined && { err: error.cause }),
   });
   if (reply.sent) return;
   void reply
-    .status(problem.status)
+    .status(status)
     .headers(error.headers)
     .header('Cache-Control', 'no-store') // a route that may be cached has said so before it failed
-    .type('application/problem+json')
-    .send(JSON.stringify(problem));
+    .type(isOAuth ? 'application/json' : 'application/problem+json')
+    .send(JSON.stringify(isOAuth ? toOAuthError(error) : toProblem(error, request.id)));
 }

@@ -78,6 +78,12 @@ export class Config {
   @Min(60, PRODUCTION)
   accessTokenTtlSeconds = 300;
 
+  /** Days after which the next key signs the access tokens, 1 to 90. */
+  @IsInt()
+  @Min(1)
+  @Max(90)
+  signingKeyDays = 30;
+
   /** Seconds in which a retried refresh gets the same successor, 0 (strict) to 60. */
   @IsInt()
   @Min(0)
@@ -185,6 +191,14 @@ export class Config {
   /** Refreshes of one client address, as `number/seconds`. */
   @IsBudget()
   rateLimitRefresh = '120/60';
+
+  /** Requests of one client address that fail to authenticate a service, as `number/seconds`. */
+  @IsBudget()
+  rateLimitClientAuth = '30/60';
+
+  /** Introspections of one service, as `number/seconds`. */
+  @IsBudget()
+  rateLimitIntrospection = '6000/60';
 
   /** Accounts at which one client address may fail before it is recorded as credential stuffing, as `number/seconds`. Nothing is refused. */
   @IsBudget()

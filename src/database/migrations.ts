@@ -6,6 +6,7 @@ import { AccountLife1795305600005 } from '../../migrations/20261122000005-accoun
 import { CreateOutbox1795305600006 } from '../../migrations/20261122000006-create-outbox.js';
 import { CreateAuditEvents1795305600007 } from '../../migrations/20261122000007-create-audit-events.js';
 import { UnderAttack1795305600008 } from '../../migrations/20261122000008-under-attack.js';
+import { InternalServices1795392000009 } from '../../migrations/20261123000009-internal-services.js';
 
 /** Every migration, oldest first. The number in a name is its UTC time in milliseconds, as TypeORM wants it. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   CreateOutbox1795305600006,
   CreateAuditEvents1795305600007,
   UnderAttack1795305600008,
+  InternalServices1795392000009,
 ];

@@ -6,19 +6,25 @@ import { isDeadlock } from './errors.js';
 const ATTEMPTS = 8;
 const MAX_PAUSE_MS = 20;
 
-/** What is to be done once the transaction has been committed. */
-const inside = new AsyncLocalStorage<(() => void)[]>();
+/** What is to be done once a transaction has been committed, by its manager. */
+const afterwards = new WeakMap<EntityManager, (() => void)[]>();
 
-/** Whether the caller runs inside the `work` of `inTransaction`. */
+/**
+ * Set within a transaction on SQLite, where a statement beside it would wait for itself for ever. Not on the others: to
+ * follow the caller from promise to promise costs every request of the process.
+ */
+const inside = new AsyncLocalStorage<true>();
+
+/** Whether the caller runs inside the `work` of `inTransaction`, on SQLite. */
 export function isInTransaction(): boolean {
-  return inside.getStore() !== undefined;
+  return inside.getStore() === true;
 }
 
-/** Does what tells the world of a change: when the transaction that the caller runs in is committed, else at once. */
-export function afterCommit(tell: () => void): void {
-  const store = inside.getStore();
-  if (store) store.push(tell);
-  else tell();
+/** Does what tells the world of a change when its transaction is committed. */
+export function afterCommit(transaction: EntityManager, tell: () => void): void {
+  const tells = afterwards.get(transaction);
+  if (!tells) throw new Error('afterCommit outside of inTransaction');
+  tells.push(tell);
 }
 
 /** Runs `work` in one transaction, again from the start when the database chose it as a deadlock's victim. */
@@ -27,10 +33,16 @@ export async function inTransaction<T>(
   work: (transaction: EntityManager) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    const committed: (() => void)[] = [];
+    const tells: (() => void)[] = [];
+    const run = (transaction: EntityManager) => {
+      afterwards.set(transaction, tells);
+      return dataSource.options.type === 'better-sqlite3'
+        ? inside.run(true, () => work(transaction))
+        : work(transaction);
+    };
     try {
-      const result = await dataSource.transaction((transaction) => inside.run(committed, () => work(transaction)));
-      for (const tell of committed) tell();
+      const result = await dataSource.transaction(run);
+      for (const tell of tells) tell();
       return result;
     } catch (error) {
       if (attempt >= ATTEMPTS || !isDeadlock(error)) throw error;

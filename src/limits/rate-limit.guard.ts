@@ -29,9 +29,12 @@ export class RateLimitGuard implements CanActivate {
     private readonly metrics: Metrics,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const budget = this.reflector.get<Budget | undefined>(BUDGET, context.getHandler());
-    if (budget === undefined || this.config.rateLimits === 'off') return true;
+    return budget === undefined || this.config.rateLimits === 'off' || this.use(budget, context);
+  }
+
+  private async use(budget: Budget, context: ExecutionContext): Promise<true> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const client = clientOf(request);
     const address = clientBlock(client.ip);

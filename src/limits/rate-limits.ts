@@ -25,6 +25,8 @@ const BUDGETS = {
   forgot: 'rateLimitForgot',
   resend: 'rateLimitResend',
   refresh: 'rateLimitRefresh',
+  client_auth: 'rateLimitClientAuth',
+  introspection: 'rateLimitIntrospection',
 } as const satisfies Record<string, keyof Config>;
 
 export type Budget = keyof typeof BUDGETS;
@@ -76,12 +78,17 @@ export class RateLimits {
     this.limiters = Object.fromEntries(limiters) as Record<Budget, RateLimiterStoreAbstract>;
   }
 
-  /** Uses one point of a budget. @param whose at most 150 characters. */
-  async use(budget: Budget, whose: string): Promise<Use> {
+  /** How many points are a part of a budget, at least one. */
+  blockOf(budget: Budget, parts: number): number {
+    return Math.max(1, Math.floor(this.limiters[budget].points / parts));
+  }
+
+  /** Uses points of a budget. @param whose at most 150 characters. */
+  async use(budget: Budget, whose: string, points = 1): Promise<Use> {
     const limiter = this.limiters[budget];
     const { isAllowed, result } = await this.settled(async () => {
       try {
-        return { isAllowed: true, result: await limiter.consume(whose) };
+        return { isAllowed: true, result: await limiter.consume(whose, points) };
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw refusal;
         return { isAllowed: false, result: refusal };
@@ -89,8 +96,8 @@ export class RateLimits {
     });
     return {
       isAllowed,
-      isFirst: result.consumedPoints === 1,
-      isFirstRefused: result.consumedPoints === limiter.points + 1,
+      isFirst: result.consumedPoints === points,
+      isFirstRefused: !isAllowed && result.consumedPoints - points <= limiter.points,
       points: limiter.points,
       windowSeconds: limiter.duration,
       remaining: isAllowed ? result.remainingPoints : 0,

@@ -95,6 +95,28 @@ export class OutboxRepository {
     return affected === 1;
   }
 
+  /** Up to `limit` rows with their content whose id is after `id`, in its order. */
+  findContentAfter(id: string, limit: number, transaction: EntityManager): Promise<OutboxMessage[]> {
+    const where = { id: MoreThan(id), content: Not(IsNull()) };
+    return transaction.find(OutboxMessage, { where, order: { id: 'ASC' }, take: limit });
+  }
+
+  /** Puts another form of the same content in place of the one that was seen. @returns false when that is gone. */
+  async replaceContent(
+    { id, content: seen }: OutboxMessage,
+    content: string,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    if (seen === null) return false;
+    const { affected } = await transaction.update(OutboxMessage, { id, content: seen }, { content });
+    return affected === 1;
+  }
+
+  /** How many rows have their content. */
+  countWithContent(): Promise<number> {
+    return this.rows.countBy({ content: Not(IsNull()) });
+  }
+
   countWaiting(): Promise<number> {
     return this.rows.countBy(PENDING);
   }

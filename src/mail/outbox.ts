@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock, plusSeconds, secondsSince } from '../common/clock.js';
-import { MasterKeys } from '../common/master-keys.js';
+import { MasterKeys, type Resealed } from '../common/master-keys.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Message, MessageKind } from './messages.js';
 import type { OutboxMessage } from './outbox-message.entity.js';
@@ -98,6 +98,32 @@ export class Outbox {
   retry(ids: readonly string[] | 'all', transaction?: EntityManager): Promise<number> {
     const now = this.clock.now();
     return this.rows.revive(ids, now, plusSeconds(now, LIFE_SECONDS), transaction);
+  }
+
+  /** How many messages are held with their content. */
+  count(): Promise<number> {
+    return this.rows.countWithContent();
+  }
+
+  /**
+   * Seals the content of up to `limit` messages, whose ids are after `id`, under the newest master key.
+   *
+   * @returns what became of each, undefined where somebody else was first; and the last id, none when there was none.
+   */
+  async rewrapAfter(
+    id: string,
+    limit: number,
+    transaction: EntityManager,
+  ): Promise<{ outcomes: (Resealed | undefined)[]; lastId: string | undefined }> {
+    const page = await this.rows.findContentAfter(id, limit, transaction);
+    const outcomes: (Resealed | undefined)[] = [];
+    for (const row of page) {
+      const resealed = this.masterKeys.reseal('mail-content', row.content ?? '', contextOf(row));
+      const isDone =
+        typeof resealed !== 'object' || (await this.rows.replaceContent(row, resealed.sealed, transaction));
+      outcomes.push(isDone ? resealed : undefined);
+    }
+    return { outcomes, lastId: page.at(-1)?.id };
   }
 
   /**

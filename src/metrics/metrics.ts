@@ -74,6 +74,11 @@ export class Metrics {
       registers: [],
     }),
   );
+  readonly clientAuthentications = this.counter(
+    'client_authentications_total',
+    'Requests of services, by whether they proved who they are.',
+    ['result'],
+  );
   readonly auditEvents = this.counter('audit_events_total', 'Events recorded, by type and outcome.', [
     'type',
     'outcome',
@@ -103,6 +108,22 @@ export class Metrics {
           } catch {
             this.remove();
           }
+        },
+      }),
+    );
+  }
+
+  /** A value for each of several, by a label whose values an operator has given. */
+  gaugeBy(name: string, help: string, label: string, read: () => [labelValue: string, value: number][]): void {
+    this.add(
+      new Gauge({
+        name: PREFIX + name,
+        help,
+        labelNames: [label],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const [labelValue, value] of read()) this.set({ [label]: labelValue }, value);
         },
       }),
     );

@@ -5,16 +5,16 @@ import { v7 as uuidv7 } from 'uuid';
 import { Clock, epochSeconds } from '../common/clock.js';
 import { InvalidToken } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
+import { MAX_TOKEN_LIFE_SECONDS } from './key-life.js';
 import { ALGORITHM, SigningKeys } from './signing-keys.js';
 
 /** RFC 9068, section 2.1. */
 const TYPE = 'at+jwt';
 /** RFC 9068 wants a client; there is one so far: the company's own front end. */
-const CLIENT_ID = 'first-party';
+export const CLIENT_ID = 'first-party';
 const MAX_TOKEN_OCTETS = 4096;
 /** A clock of another instance may be ahead by this much: applies to `iat` and `nbf`. An expired token is expired. */
 const CLOCK_SKEW_SECONDS = 5;
-const MAX_LIFE_SECONDS = 900;
 const REMEMBERED_TOKENS = 10_000;
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const KID = /^[\w-]{1,64}$/;
@@ -33,6 +33,12 @@ export interface AccessTokenClaims {
   auth_time: number;
 }
 
+/** The claims of a token whose signature is good, and beside them, so that nobody hands it on with them, the key it is of. */
+export interface VerifiedClaims extends AccessTokenClaims {
+  /** Not enumerable. */
+  readonly kid: string;
+}
+
 const STRINGS = ['iss', 'aud', 'sub', 'client_id', 'jti', 'sid'] as const;
 const TIMES = ['iat', 'exp', 'auth_time'] as const;
 
@@ -49,9 +55,7 @@ export interface AccessTokenSubject {
 @Injectable()
 export class AccessTokens {
   /** Claims by exact token string, for signatures that have been verified. Never an answer to "is it revoked". */
-  private readonly verified = new LRUCache<string, { kid: string; claims: AccessTokenClaims }>({
-    max: REMEMBERED_TOKENS,
-  });
+  private readonly verified = new LRUCache<string, VerifiedClaims>({ max: REMEMBERED_TOKENS });
 
   constructor(
     private readonly config: Config,
@@ -89,16 +93,24 @@ export class AccessTokens {
    *
    * @throws InvalidToken with a `detail` for the log; the database's error when an unknown kid cannot be looked up.
    */
-  async verify(token: string): Promise<AccessTokenClaims> {
-    const claims = await this.authenticate(token);
+  async verify(token: string): Promise<VerifiedClaims> {
+    const claims = await this.check(token);
     if (claims.exp <= epochSeconds(this.clock.now())) throw new InvalidToken('expired');
     return claims;
   }
 
-  /** Like `verify`, for a token that may have expired: enough to end its session, never to enter. */
-  async authenticate(token: string): Promise<AccessTokenClaims> {
+  /**
+   * Like `verify`, for a token that may have expired or belong to a revoked session: enough to end that session, never to
+   * enter. A revoked key is refused here, for want of a lookup.
+   */
+  async authenticate(token: string): Promise<VerifiedClaims> {
+    await this.keys.refresh();
+    return this.check(token);
+  }
+
+  private async check(token: string): Promise<VerifiedClaims> {
     const remembered = this.verified.get(token);
-    if (remembered && this.keys.isKnown(remembered.kid)) return remembered.claims;
+    if (remembered && this.keys.isKnown(remembered.kid)) return remembered;
 
     if (token.length > MAX_TOKEN_OCTETS || !COMPACT_JWS.test(token)) throw new InvalidToken('not_a_token');
     const parts = token.split('.').map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
@@ -126,8 +138,9 @@ export class AccessTokens {
       throw new InvalidToken('signature_or_claims');
     }
     this.checkClaims(claims);
-    this.verified.set(token, { kid: header['kid'], claims });
-    return claims;
+    const verified = Object.defineProperty(claims, 'kid', { value: header['kid'] }) as VerifiedClaims;
+    this.verified.set(token, verified);
+    return verified;
   }
 
   private checkClaims(claims: AccessTokenClaims): void {
@@ -137,7 +150,7 @@ export class AccessTokens {
     if (missing) throw new InvalidToken('claims_missing');
     if (claims.iat > epochSeconds(this.clock.now()) + CLOCK_SKEW_SECONDS)
       throw new InvalidToken('issued_in_the_future');
-    if (claims.exp - claims.iat > MAX_LIFE_SECONDS) throw new InvalidToken('lives_too_long');
+    if (claims.exp - claims.iat > MAX_TOKEN_LIFE_SECONDS) throw new InvalidToken('lives_too_long');
   }
 }
 

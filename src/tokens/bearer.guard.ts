@@ -8,7 +8,8 @@ import { RevocationLookup } from './revocation-lookup.js';
 
 /**
  * Deny by default: registered once for every route, and only `@Public()` takes a route out. A token passes when its
- * signature, its claims and its time are good and the revocation table, asked now, does not have its session.
+ * signature, its claims and its time are good and the revocation table, asked now, has neither its session nor its account nor
+ * the key that signed it.
  */
 @Injectable()
 export class BearerGuard implements CanActivate {
@@ -18,11 +19,14 @@ export class BearerGuard implements CanActivate {
     private readonly revocations: RevocationLookup,
   ) {}
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     if (this.reflector.getAllAndOverride<boolean>(IS_PUBLIC, [context.getHandler(), context.getClass()])) return true;
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    return this.check(context.switchToHttp().getRequest<FastifyRequest>());
+  }
+
+  private async check(request: FastifyRequest): Promise<true> {
     const claims = await this.tokens.verify(bearerToken(request));
-    if (await this.revocations.isRevoked(claims.sid)) throw new InvalidToken('revoked');
+    if (await this.revocations.isRevoked(claims)) throw new InvalidToken('revoked');
     request.principal = { userId: claims.sub, sessionId: claims.sid };
     return true;
   }

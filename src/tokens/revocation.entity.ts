@@ -1,7 +1,10 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** What a revocation names. `sid`: a session, with every access token of it. */
-export type RevocationKind = 'sid';
+/**
+ * What a revocation names. `sid`: a session, with every access token of it. `sub`: an account, with every access token that
+ * was issued before `notBefore`. `kid`: a signing key, with everything that it has signed.
+ */
+export type RevocationKind = 'sid' | 'sub' | 'kid';
 
 /** Tokens that are dead although their signature and their time are good. */
 @Entity('revocations')
@@ -17,10 +20,22 @@ export class Revocation {
   @Column('varchar')
   value!: string;
 
+  /** Of an account: tokens issued from then on are good. */
+  @Column('datetime', { name: 'not_before', precision: 3, nullable: true })
+  notBefore!: Date | null;
+
   /** When the last access token it concerns has expired by itself. */
   @Column('datetime', { name: 'expires_at', precision: 3 })
   expiresAt!: Date;
 
   @Column('datetime', { name: 'created_at', precision: 3 })
   createdAt!: Date;
+
+  /** Its place in the feed: counts up in the order in which the rows appeared. Null until somebody has looked. */
+  @Column('bigint', { nullable: true, transformer: { from: orNull, to: orNull } })
+  position!: number | null;
+}
+
+function orNull(value: string | number | null | undefined): number | null {
+  return value === null || value === undefined ? null : Number(value);
 }

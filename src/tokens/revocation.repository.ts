@@ -2,14 +2,43 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
+import { afterCommit } from '../database/transaction.js';
+import { RevocationFeed } from './revocation-feed.js';
 import { Revocation, type RevocationKind } from './revocation.entity.js';
+
+export type NewRevocation = Pick<Revocation, 'kind' | 'value' | 'expiresAt' | 'createdAt'> & { notBefore?: Date };
+
+/** What of a token can be revoked: its session, its account's tokens of before an instant, the key that signed it. */
+export interface RevocableToken {
+  sid: string;
+  sub: string;
+  /** Seconds since the epoch. */
+  iat: number;
+  kid: string;
+}
+
+interface Hit {
+  kind: RevocationKind;
+  value: string;
+  /** As the driver gives it: SQLite has no dates. */
+  not_before: Date | string | null;
+}
 
 @Injectable()
 export class RevocationRepository {
-  constructor(@InjectRepository(Revocation) private readonly rows: Repository<Revocation>) {}
+  /**
+   * Whether the last query saw an account among the revoked ones, which is rare. Never an answer: to ask about as many accounts
+   * as sessions would cost a fifth of the queries, so they are asked about only while there are any.
+   */
+  private hasAccounts = false;
+
+  constructor(
+    @InjectRepository(Revocation) private readonly rows: Repository<Revocation>,
+    private readonly feed: RevocationFeed,
+  ) {}
 
   /** Revokes; a value that is revoked already stays as it is. In force for everybody once the transaction commits. */
-  async add(revocations: Omit<Revocation, 'seq'>[], transaction: EntityManager): Promise<void> {
+  async add(revocations: NewRevocation[], transaction: EntityManager): Promise<void> {
     if (revocations.length === 0) return;
     await transaction
       .createQueryBuilder()
@@ -19,17 +48,20 @@ export class RevocationRepository {
       .orIgnore()
       .updateEntity(false)
       .execute();
+    afterCommit(transaction, () => this.feed.noteNews());
   }
 
-  /** Those of `values` that are revoked. One query on the unique index, however many values. */
-  async findRevoked(kind: RevocationKind, values: readonly string[]): Promise<Set<string>> {
-    // By hand: this is the one query of every request, and building it would cost more than answering it.
-    const distinct = [...new Set(values)];
-    const found = await this.rows.query<{ value: string }[]>(
-      `SELECT value FROM revocations WHERE kind = ? AND value IN (${distinct.map(() => '?').join()})`,
-      [kind, ...distinct],
+  /** For each token whether it is revoked. One query on the unique index, however many tokens; the first time after a while two. */
+  async findRevoked(tokens: readonly RevocableToken[]): Promise<boolean[]> {
+    const isAsked = this.hasAccounts;
+    let hits = await this.findHits(tokens, isAsked);
+    this.hasAccounts = hits.some(({ kind }) => kind === 'sub');
+    if (this.hasAccounts && !isAsked) hits = await this.findHits(tokens, true);
+    const byName = new Map(hits.map((hit) => [`${hit.kind}:${hit.value}`, hit]));
+    return tokens.map(
+      ({ sid, sub, iat, kid }) =>
+        byName.has(`sid:${sid}`) || byName.has(`kid:${kid}`) || isBefore(iat, byName.get(`sub:${sub}`)),
     );
-    return new Set(found.map(({ value }) => value));
   }
 
   /**
@@ -40,4 +72,37 @@ export class RevocationRepository {
   purge(before: Date, limit: number): Promise<number> {
     return deleteBatch(this.rows, 'seq', { expiresAt: LessThan(before) }, limit);
   }
+
+  private findHits(tokens: readonly RevocableToken[], withAccounts: boolean): Promise<Hit[]> {
+    // By hand: this is the one query of every request, and building it would cost more than answering it.
+    const values: string[] = [];
+    const among = (kind: RevocationKind, all: Set<string>) => {
+      values.push(...all);
+      return `(kind = '${kind}' AND value IN (${placeholders(all.size)}))`;
+    };
+    const conditions = [
+      among('sid', new Set(tokens.map(({ sid }) => sid))),
+      among('kid', new Set(tokens.map(({ kid }) => kid))),
+      FIRST_ACCOUNT,
+    ];
+    if (withAccounts) conditions.push(among('sub', new Set(tokens.map(({ sub }) => sub))));
+    return this.rows.query(`SELECT kind, value, not_before FROM revocations WHERE ${conditions.join(' OR ')}`, values);
+  }
+}
+
+/** One row that says whether there is any account to ask about: its place in the index costs next to nothing. */
+const FIRST_ACCOUNT = `(kind = 'sub' AND value = (SELECT MIN(value) FROM revocations WHERE kind = 'sub'))`;
+
+function placeholders(count: number): string {
+  return '?,'.repeat(count).slice(0, -1);
+}
+
+/** Whether what a token says of its time is before what was said of its account's. */
+function isBefore(iat: number, hit: Hit | undefined): boolean {
+  if (hit === undefined) return false;
+  return hit.not_before === null || iat * 1000 < instantOf(hit.not_before).getTime();
+}
+
+function instantOf(value: Date | string): Date {
+  return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
 }

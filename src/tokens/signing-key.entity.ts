@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** One key pair and the instants of its life; see the migration for what each means. */
+/** One key pair, and the instants that its life follows from (`key-life.ts`). */
 @Entity('signing_keys')
 export class SigningKey {
   /** RFC 7638 thumbprint of the public key. */
@@ -22,18 +22,15 @@ export class SigningKey {
   @Column('varchar', { name: 'private_key' })
   privateKey!: string;
 
+  /** Published from then on. */
   @Column('datetime', { name: 'created_at', precision: 3 })
   createdAt!: Date;
 
+  /** Signs from then on, and the one before it no more. */
   @Column('datetime', { name: 'activates_at', precision: 3 })
   activatesAt!: Date;
 
-  @Column('datetime', { name: 'retires_at', precision: 3, nullable: true })
-  retiresAt!: Date | null;
-
-  @Column('datetime', { name: 'expires_at', precision: 3, nullable: true })
-  expiresAt!: Date | null;
-
+  /** Refused everywhere from then on. */
   @Column('datetime', { name: 'revoked_at', precision: 3, nullable: true })
   revokedAt!: Date | null;
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManager, type Repository } from 'typeorm';
+import { BatchedLookup } from '../database/batched-lookup.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
 import type { CanonicalEmail } from './email-address.js';
@@ -15,8 +16,13 @@ export type NewUser = Pick<User, 'id' | 'email' | 'passwordHash' | 'createdAt'> 
 /** An account as somebody has just seen it. A change that goes by it happens only while that is still so. */
 export type SeenUser = Pick<User, 'id' | 'credentialsVersion'>;
 
+/** What a person is shown of their account at every turn. */
+export type Profile = Pick<User, 'id' | 'email' | 'emailVerified' | 'createdAt'>;
+
 @Injectable()
 export class UserRepository {
+  private readonly profiles = new BatchedLookup<string, Profile>('users', (ids) => this.findProfiles(ids));
+
   constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
 
   /**
@@ -82,8 +88,24 @@ export class UserRepository {
     return this.rows.find({ select, where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
   }
 
+  /** As `findAfter`, but with the hashes. */
+  findHashesAfter(id: string, limit: number, transaction: EntityManager): Promise<Pick<User, 'id' | 'passwordHash'>[]> {
+    const select = { id: true, passwordHash: true };
+    return transaction.find(User, { select, where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
+  }
+
+  /** How many accounts there are, with the deleted ones. */
+  count(): Promise<number> {
+    return this.rows.count();
+  }
+
   exists(id: string, transaction: EntityManager): Promise<boolean> {
     return transaction.existsBy(User, { id });
+  }
+
+  /** The account as it is now, in one query with those that others ask for meanwhile. @throws Unavailable */
+  findProfile(id: string): Promise<Profile | undefined> {
+    return this.profiles.load(id);
   }
 
   /** The account, without its password hash; null when there is none. Deleted ones are found too. */
@@ -110,12 +132,17 @@ export class UserRepository {
   }
 
   /**
-   * Replaces the hash that was verified by its upgrade. Nothing happens when the password was changed in between.
+   * Replaces a stored hash by another form of the same password. Nothing happens when it was changed in between.
    *
    * @returns whether it was replaced.
    */
-  async upgradePasswordHash(id: string, verifiedHash: string, passwordHash: string): Promise<boolean> {
-    const { affected } = await this.rows.update({ id, passwordHash: verifiedHash }, { passwordHash });
+  async upgradePasswordHash(
+    id: string,
+    seenHash: string,
+    passwordHash: string,
+    transaction: EntityManager = this.rows.manager,
+  ): Promise<boolean> {
+    const { affected } = await transaction.update(User, { id, passwordHash: seenHash }, { passwordHash });
     return affected === 1;
   }
 
@@ -267,6 +294,12 @@ export class UserRepository {
 
   private changeCredentials(seen: SeenUser, values: Partial<User>, transaction: EntityManager): Promise<boolean> {
     return this.change(seen, { ...values, credentialsVersion: seen.credentialsVersion + 1 }, transaction);
+  }
+
+  private async findProfiles(ids: readonly string[]): Promise<Map<string, Profile>> {
+    const select = { id: true, email: true, emailVerified: true, createdAt: true };
+    const users = await this.rows.find({ select, where: { id: In([...new Set(ids)]) } });
+    return new Map(users.map((user) => [user.id, user]));
   }
 }
 

@@ -30,7 +30,7 @@ export class UsersController {
   @ApiOkResponse({ type: Me, description: 'The account.' })
   @ApiProblems(401, 503)
   async me(@CurrentUser() { userId }: Principal): Promise<Me> {
-    const user = await this.users.findById(userId);
+    const user = await this.users.findProfile(userId);
     if (!user) throw new InvalidToken('no_such_user');
     return {
       id: user.id,

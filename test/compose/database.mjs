@@ -31,6 +31,8 @@ for (const sql of [
   'DELETE FROM audit_seals',
   'DELETE FROM migrations',
   "INSERT INTO migrations (timestamp, name) VALUES (0, 'nothing')",
+  'INSERT INTO clients SELECT * FROM clients',
+  'DELETE FROM client_secrets',
 ]) {
   console.log(`${sql.split(' ').slice(0, 3).join(' ')}: ${await outcome(connection.query(sql))}`);
 }

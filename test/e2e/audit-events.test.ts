@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AUDIT_EVENT_TYPES, type AuditEventType } from '../../src/audit/audit-event.entity.js';
 import { AuditSealer } from '../../src/audit/audit-sealer.js';
+import { ServiceClientService } from '../../src/oauth/service-client.service.js';
+import { makeService } from '../support/service-client.js';
 import { AccountAdministrationService } from '../../src/auth/account/account-administration.service.js';
 import { PasswordAttempts } from '../../src/auth/password-attempts.js';
 import { PurgeService } from '../../src/auth/purge.service.js';
+import { activeOf, KeyRotation } from '../../src/tokens/key-rotation.js';
 import { UserRepository } from '../../src/users/user.repository.js';
 import { newAccount, startGatehouse, type Account, type Answer, type Gatehouse } from '../support/gatehouse.js';
 import { metric } from '../support/metrics.js';
@@ -248,6 +251,55 @@ describe('each flow writes one outcome event', () => {
       const [row] = await added(work);
       expect(row).toMatchObject({ type, actor_type: 'operator', actor_id: 'grace', subject_id: id });
     }
+  });
+
+  test('a signing key is rotated, and revoked', async () => {
+    const rotation = gatehouse.app.get(KeyRotation, { strict: false });
+    const actor = { type: 'operator', id: 'grace' } as const;
+    const [rotated] = await added(() => rotation.rotate(actor));
+    expect(rotated).toMatchObject({
+      type: 'key_rotated',
+      reason: 'rotated',
+      actor_type: 'operator',
+      actor_id: 'grace',
+    });
+    const { kid } = activeOf(await rotation.read())!.row;
+    const rows = await added(() => rotation.revoke(kid, actor));
+    expect(rows.map(({ type, reason, actor_type }) => [type, reason, actor_type])).toEqual([
+      ['key_rotated', 'revoked', 'operator'],
+      ['key_rotated', 'activated', 'system'],
+      ['key_rotated', 'created', 'system'],
+    ]);
+    expect(JSON.parse(rows[0]?.details ?? '')).toMatchObject({ kid, number: 1 });
+  });
+
+  // Proves PCI 10.2.1.2: what an operator does is an event with their name
+  test('what an operator does about a service', async () => {
+    const clients = gatehouse.app.get(ServiceClientService);
+    const actor = { type: 'operator', id: 'grace' } as const;
+    const [created] = await added(() => clients.create('audited', ['https://a.example'], undefined, actor));
+    const client = (await clients.find('audited'))!;
+    const [rotated] = await added(() => clients.rotateSecret(client, actor));
+    const [disabled] = await added(() => clients.disable(client, actor));
+    const [listed] = await added(() => clients.list(actor));
+    expect([created, rotated, disabled, listed].map((row) => [row?.type, row?.actor_id, row?.reason])).toEqual([
+      ['privilege_permissions_changed', 'grace', 'client_created'],
+      ['privilege_permissions_changed', 'grace', 'client_secret_rotated'],
+      ['privilege_permissions_changed', 'grace', 'client_disabled'],
+      ['sensitive_read', 'grace', 'client_list'],
+    ]);
+    expect(JSON.parse(created?.details as string)).toEqual({
+      client_id: client.id,
+      name: 'audited',
+      audiences: 'https://a.example',
+    });
+  });
+
+  test('a service that ends a session', async () => {
+    const service = await makeService(gatehouse);
+    const { access_token: token } = await gatehouse.signUpAndLogIn();
+    const [row] = await added(() => service.revoke(token));
+    expect(row).toMatchObject({ type: 'authn_token_revoked', actor_type: 'client', actor_id: service.id });
   });
 });
 

@@ -19,7 +19,7 @@ beforeAll(async () => {
     Record<string, unknown>,
   ];
   // As only the service can: with it, a token that is refused is refused for its claims and not for its signature.
-  const [row] = await gatehouse.sql('SELECT kid, private_key FROM signing_keys');
+  const [row] = await gatehouse.sql('SELECT kid, private_key FROM signing_keys WHERE number = 1');
   const masterKeys = new MasterKeys([Buffer.from(gatehouse.env['MASTER_KEY'] as string, 'base64')]);
   ourKey = masterKeys.open('signing-key-encryption', row.private_key, row.kid) as string;
 });
@@ -197,7 +197,7 @@ describe('the Authorization header', () => {
 });
 
 // Proves ours (Checking tokens): forged key ids cost three queries at most, however many come
-test('unknown kids ask the database once a second at most', async () => {
+test('unknown kids ask the database twice a second at most', async () => {
   let queries = 0;
   const runner = gatehouse.dataSource.driver.createQueryRunner.bind(gatehouse.dataSource.driver);
   gatehouse.dataSource.driver.createQueryRunner = (mode) => {

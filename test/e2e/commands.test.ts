@@ -11,6 +11,7 @@ import { AuditSealer } from '../../src/audit/audit-sealer.js';
 import { AuditTrail } from '../../src/audit/audit-trail.js';
 import { inTransaction } from '../../src/database/transaction.js';
 import { Outbox } from '../../src/mail/outbox.js';
+import { runCommand, runJson } from '../support/command.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
 import {
   isDatabaseServer,
@@ -35,23 +36,13 @@ beforeAll(async () => {
 });
 afterAll(() => gatehouse.stop());
 
-interface Result {
-  code: number | null;
-  stdout: string[];
-  stderr: string[];
-}
+const cli = (...args: string[]) => runCommand(gatehouse, ...args);
 
-async function cli(...args: string[]): Promise<Result> {
-  const { code, program } = await runCli(gatehouse.env, ...args);
-  return { code, stdout: program.stdout, stderr: program.stderr };
-}
-
-/** A command that succeeds, and its lines of JSON. */
+/** A command that succeeds and says nothing besides, and its lines of JSON. */
 async function json(...args: string[]): Promise<any[]> {
-  const { code, stdout, stderr } = await cli(...args, '--json');
-  expect(code, stderr.join('\n')).toBe(0);
+  const { lines, stderr } = await runJson(gatehouse, ...args);
   expect(stderr).toEqual([]);
-  return stdout.map((line) => JSON.parse(line));
+  return lines;
 }
 
 /** What the operator has been recorded for, oldest first: of an account, or of none. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { describeApi } from '../../src/app.setup.js';
 import { Config } from '../../src/config/config.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { makeService, type Service } from '../support/service-client.js';
 
 /** What is used here of newman's run summary; the package has no types. */
 interface Execution {
@@ -59,7 +60,9 @@ describe.each(['none', 'required'] as const)('with EMAIL_VERIFICATION=%s', (emai
     const output = vi.spyOn(process.stdout, 'write').mockReturnValue(true); // a line per mail
     const running = new AbortController();
     const mails = sendMails(gatehouse, running.signal);
-    summary = await run(gatehouse.origin).finally(() => running.abort());
+    // Once without a client of its own, once with one.
+    const service = emailVerification === 'required' ? await makeService(gatehouse) : undefined;
+    summary = await run(gatehouse.origin, service).finally(() => running.abort());
     await mails.finally(() => output.mockRestore());
     // So that stopping the instance also looks for these secrets in its log and in its errors.
     for (const { request, response } of summary.run.executions) {
@@ -112,13 +115,21 @@ describe.each(['none', 'required'] as const)('with EMAIL_VERIFICATION=%s', (emai
   });
 });
 
-function run(origin: string): Promise<Summary> {
+function run(origin: string, service?: Service): Promise<Summary> {
   return new Promise((resolve, reject) => {
     newman.run(
       {
         collection,
         environment: read('environment'),
-        envVar: [{ key: 'base_url', value: origin }],
+        envVar: [
+          { key: 'base_url', value: origin },
+          ...(service
+            ? [
+                { key: 'client_id', value: service.id },
+                { key: 'client_secret', value: service.secret },
+              ]
+            : []),
+        ],
         reporters: [],
         timeoutRequest: 20_000,
         color: 'off',

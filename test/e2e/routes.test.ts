@@ -3,7 +3,7 @@ import { describeApi } from '../../src/app.setup.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 /** Every route, and whether it is open. A new one must be put here by hand: that is the point. */
-const ROUTES: Record<string, 'public' | 'bearer'> = {
+const ROUTES: Record<string, 'public' | 'bearer' | 'client'> = {
   'POST /auth/signup': 'public',
   'POST /auth/login': 'public',
   'POST /auth/refresh': 'public',
@@ -23,6 +23,12 @@ const ROUTES: Record<string, 'public' | 'bearer'> = {
   'GET /users/me/export': 'bearer',
   'POST /users/me/deletion': 'bearer',
   'GET /.well-known/jwks.json': 'public',
+  'GET /.well-known/oauth-authorization-server': 'public',
+  'GET /auth/verify': 'bearer',
+  'POST /oauth/introspect': 'client',
+  'POST /oauth/revoke': 'client',
+  'GET /oauth/revocations': 'client',
+  'POST /oauth/revocations': 'client',
   'GET /health/live': 'public',
   'GET /health/ready': 'public',
 };
@@ -34,6 +40,9 @@ const PAGES = [
   'GET /assets/account-page.js',
   'GET /assets/account-page.css',
 ];
+
+/** The same as without it, for an issuer with a path. */
+const METADATA_OF_A_PATH = 'GET /.well-known/oauth-authorization-server*';
 
 let gatehouse: Gatehouse;
 let registered: string[];
@@ -62,7 +71,7 @@ function parseRoutes(printed: string): string[] {
 // Proves ASVS 6.4.6: no route sets the password of somebody else
 // Proves ASVS 10.4.4, RFC 9700 §2.4: there is no token endpoint, and so no password grant
 test('the router has these routes and no others', () => {
-  expect(registered).toEqual([...Object.keys(ROUTES), ...PAGES].sort());
+  expect(registered).toEqual([...Object.keys(ROUTES), ...PAGES, METADATA_OF_A_PATH].sort());
 });
 
 // Proves ASVS 8.2.1: every route needs a token unless it is on a list
@@ -74,6 +83,7 @@ describe('deny by default', () => {
     // says 401 itself.
     const isRefused = status === 401 && body.code === 'invalid_token';
     expect(isRefused).toBe(access === 'bearer' || path === '/auth/logout');
+    expect(status === 401 && body.error === 'invalid_client').toBe(access === 'client');
   });
 });
 
@@ -92,6 +102,7 @@ test('the OpenAPI document has the same routes, each with a summary and its secu
       expect(operation.security, route).toEqual([{ bearer: [] }]);
       expect(operation.responses, route).toHaveProperty('401');
     }
+    if (ROUTES[route] === 'client') expect(operation.security, route).toEqual([{ client: [] }]);
   }
 });
 

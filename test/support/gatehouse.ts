@@ -14,6 +14,7 @@ import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js
 import { LocalStrategy } from '../../src/auth/login.guard.js';
 import { Clock } from '../../src/common/clock.js';
 import { createLogger } from '../../src/common/logger.js';
+import { Config } from '../../src/config/config.js';
 import { loadConfig, type Environment } from '../../src/config/load-config.js';
 import { OutboxMessage } from '../../src/mail/outbox-message.entity.js';
 import { OutboxWorker } from '../../src/mail/outbox.worker.js';
@@ -180,6 +181,15 @@ export class Gatehouse extends Client {
   /** Lets so many seconds pass for this instance. */
   passSeconds(seconds: number): void {
     this.offsetMs += seconds * 1000;
+  }
+
+  get issuer(): string {
+    return this.app.get(Config).issuer;
+  }
+
+  /** The `aud` of the tokens. */
+  get audience(): string {
+    return this.app.get(Config).audience;
   }
 
   get dataSource(): DataSource {

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, type EntityManager, type Repository } from 'typeorm';
+import { In, MoreThan, type EntityManager, type Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { FormerPassword } from './former-password.entity.js';
 
@@ -26,6 +26,25 @@ export class FormerPasswordRepository {
     });
     const surplus = all.slice(FORMER_PASSWORDS).map(({ id }) => id);
     if (surplus.length > 0) await transaction.delete(FormerPassword, { id: In(surplus) });
+  }
+
+  /** Up to `limit` rows whose id is after `id`, in its order. */
+  findAfter(id: string, limit: number, transaction: EntityManager): Promise<FormerPassword[]> {
+    return transaction.find(FormerPassword, { where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
+  }
+
+  /** Puts another form of the same password in place of the one that was seen. @returns false when that is gone. */
+  async replace(
+    { id, passwordHash: seen }: FormerPassword,
+    hash: string,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    const { affected } = await transaction.update(FormerPassword, { id, passwordHash: seen }, { passwordHash: hash });
+    return affected === 1;
+  }
+
+  count(): Promise<number> {
+    return this.rows.count();
   }
 
   async deleteAll(userId: string, transaction: EntityManager): Promise<void> {

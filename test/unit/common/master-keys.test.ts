@@ -34,6 +34,17 @@ describe('sealing', () => {
     }
   });
 
+  test('goes to the newest key and stays what it is; what is there already, or opens under none, is left alone', () => {
+    const both = new MasterKeys([newer, older]);
+    const resealed = both.reseal('password-pepper', sealed, 'user-1');
+    const { sealed: again } = resealed as { sealed: string };
+    expect(new MasterKeys([newer]).open('password-pepper', again, 'user-1')).toBe('$2b$12$secret');
+    expect(both.reseal('password-pepper', again, 'user-1')).toBe('newest');
+    expect(both.reseal('password-pepper', sealed, 'user-2')).toBe('unopenable');
+    expect(new MasterKeys([newer]).reseal('password-pepper', sealed, 'user-1')).toBe('unopenable');
+    expect([both, new MasterKeys([newer])].map((one) => one.isKnown(sealed))).toEqual([true, false]);
+  });
+
   test('never gives the same text twice', () => {
     expect(keys.seal('password-pepper', 'x', 'y')).not.toBe(keys.seal('password-pepper', 'x', 'y'));
   });

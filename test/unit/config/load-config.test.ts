@@ -127,6 +127,8 @@ describe('production refuses', () => {
     ['BCRYPT_COST', '16'],
     ['ACCESS_TOKEN_TTL_SECONDS', '59'],
     ['ACCESS_TOKEN_TTL_SECONDS', '901'],
+    ['SIGNING_KEY_DAYS', '0'],
+    ['SIGNING_KEY_DAYS', '91'],
     ['REFRESH_LEEWAY_SECONDS', '61'],
     ['REFRESH_LEEWAY_SECONDS', '-1'],
     ['SESSION_IDLE_SECONDS', '299'],

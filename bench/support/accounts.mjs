@@ -1,0 +1,62 @@
+// People, and the tokens that they log in for.
+import { randomBytes } from 'node:crypto';
+import { Agent, request } from 'node:http';
+
+const PASSWORD = 'violet kettle gravel';
+/** Sessions of one person at a time; an eleventh ends the first. */
+const SESSIONS = 10;
+/** Who asks at the same time. */
+const CONCURRENCY = 8;
+const agent = new Agent({ keepAlive: false });
+
+/** The addresses of so many new accounts. */
+export async function makePeople(server, count) {
+  return inParallel(count, async () => {
+    const email = `bench.${randomBytes(8).toString('hex')}@example.com`;
+    await post(server, '/auth/signup', { email, password: PASSWORD });
+    return email;
+  });
+}
+
+/** A session of a person; what the login answers. */
+export function logIn(server, email) {
+  return post(server, '/auth/login', { email, password: PASSWORD });
+}
+
+/** Access tokens of so many sessions, of new people with ten each if nobody else is named. */
+export async function makeTokens(server, count, people) {
+  people ??= await makePeople(server, Math.ceil(count / SESSIONS));
+  const answers = await inParallel(count, (i) => logIn(server, people[i % people.length]));
+  return answers.map((answer) => answer.access_token);
+}
+
+async function inParallel(count, work) {
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < count) {
+      const i = next++;
+      results[i] = await work(i);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  return results;
+}
+
+/** On a connection of its own, as a person comes. A kept one may be closed by the server while the next request is on its way. */
+function post({ origin }, path, body) {
+  const text = JSON.stringify(body);
+  const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) };
+  return new Promise((resolve, reject) => {
+    const answered = async (response) => {
+      const chunks = [];
+      for await (const chunk of response) chunks.push(chunk);
+      const answer = Buffer.concat(chunks).toString();
+      if (response.statusCode >= 300) throw new Error(`${path}: ${response.statusCode} ${answer}`);
+      return JSON.parse(answer);
+    };
+    request(origin + path, { method: 'POST', agent, headers }, (response) => answered(response).then(resolve, reject))
+      .once('error', reject)
+      .end(text);
+  });
+}

@@ -1,0 +1,99 @@
+// What the servers are loaded with.
+import autocannon from 'autocannon';
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const CONNECTIONS = 50;
+const WARM_UP_SECONDS = 2;
+
+/** GET with each token. */
+export const withTokens = (path, tokens) =>
+  tokens.map((token) => ({ method: 'GET', path, headers: { authorization: `Bearer ${token}` } }));
+
+/**
+ * Requests answered per second on 50 connections that never pause. Each goes through all the requests, from a start of its
+ * own. @throws when one is refused or fails.
+ */
+export async function throughput(origin, requests, seconds) {
+  let next = 0;
+  const result = await autocannon({
+    url: origin,
+    connections: CONNECTIONS,
+    duration: seconds,
+    setupClient: (client) => {
+      const start = Math.floor((next++ * requests.length) / CONNECTIONS) % requests.length;
+      client.setRequests([...requests.slice(start), ...requests.slice(0, start)]);
+    },
+  });
+  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${result.non2xx} refused, ${result.errors} failed`);
+  return result['2xx'] / result.duration;
+}
+
+/** Requests per second of each of two in turn, after a warm-up of both. */
+export async function compare(context, [ours, limit], names) {
+  for (const { origin, requests } of [ours, limit]) {
+    await throughput(origin, requests, Math.min(WARM_UP_SECONDS, context.seconds));
+  }
+  return context.measure(async () => {
+    const a = await throughput(ours.origin, ours.requests, context.seconds);
+    const b = await throughput(limit.origin, limit.requests, context.seconds);
+    return { ratio: a / b, [names[0]]: a, [names[1]]: b };
+  });
+}
+
+/**
+ * How often per second `work` completes while `concurrency` of it are under way all the time: from the start to the last
+ * completion within the time. Those under way then do not count, and neither does the time since.
+ */
+export async function completionsPerSecond(concurrency, seconds, work) {
+  const start = performance.now();
+  const end = start + seconds * 1000;
+  let count = 0;
+  let lastAt = start;
+  const worker = async () => {
+    while (performance.now() < end) {
+      await work();
+      const now = performance.now();
+      if (now > end) return;
+      count++;
+      lastAt = now;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  if (count === 0) throw new Error(`nothing was completed in ${seconds} s`);
+  return count / ((lastAt - start) / 1000);
+}
+
+/**
+ * Requests at a fixed rate, whether the earlier ones are answered or not, and the 99th percentile of the time from sending
+ * to the end of the answer, in milliseconds. Not autocannon: it knows whole milliseconds, and an idle check takes one.
+ */
+export async function pacedP99(origin, requests, { perSecond, seconds }) {
+  const agent = new Agent({ keepAlive: true });
+  const count = Math.round(perSecond * seconds);
+  const start = performance.now();
+  const times = [];
+  for (let i = 0; i < count; i++) {
+    const waitMs = start + (i * 1000) / perSecond - performance.now();
+    if (waitMs > 1) await sleep(waitMs);
+    times.push(timed(agent, origin, requests[i % requests.length]));
+  }
+  const sorted = (await Promise.all(times)).sort((a, b) => a - b);
+  agent.destroy();
+  return sorted[Math.ceil(count * 0.99) - 1];
+}
+
+function timed(agent, origin, { method, path, headers }) {
+  return new Promise((resolve, reject) => {
+    const sentAt = performance.now();
+    request(origin + path, { agent, method, headers }, (response) => {
+      response.resume();
+      response.once('end', () => {
+        if (response.statusCode >= 300) reject(new Error(`${path}: ${response.statusCode}`));
+        else resolve(performance.now() - sentAt);
+      });
+    })
+      .once('error', reject)
+      .end();
+  });
+}

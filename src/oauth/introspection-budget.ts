@@ -1,0 +1,68 @@
+import { Injectable } from '@nestjs/common';
+import { AuditTrail } from '../audit/audit-trail.js';
+import { TooManyRequests } from '../common/domain-error.js';
+import type { Client } from '../common/principal.js';
+import { Config } from '../config/config.js';
+import { RateLimits } from '../limits/rate-limits.js';
+import { Metrics } from '../metrics/metrics.js';
+import type { ServiceClient } from './service-client.entity.js';
+
+/** A block is so small a part of the budget. */
+const BLOCKS = 100;
+
+/**
+ * How often a client may introspect. An instance takes a hundredth of the budget at a time and counts that by itself: a write
+ * into the database for each request would cost more than the answer.
+ */
+@Injectable()
+export class IntrospectionBudget {
+  private readonly blocks = new Map<string, { left: number; endsAt: number }>();
+  private readonly taking = new Map<string, Promise<void>>();
+
+  constructor(
+    private readonly config: Config,
+    private readonly limits: RateLimits,
+    private readonly audit: AuditTrail,
+    private readonly metrics: Metrics,
+  ) {}
+
+  /** @throws TooManyRequests */
+  async use({ id }: ServiceClient, from: Client): Promise<void> {
+    if (this.config.rateLimits === 'off') return;
+    for (;;) {
+      const block = this.blocks.get(id);
+      if (block && block.left > 0 && block.endsAt > performance.now()) {
+        block.left -= 1;
+        return;
+      }
+      await this.takeBlock(id, from);
+    }
+  }
+
+  /** One at a time: those who find the block used up together share the next one. */
+  private takeBlock(id: string, from: Client): Promise<void> {
+    const taking = this.taking.get(id) ?? this.takeOne(id, from).finally(() => this.taking.delete(id));
+    this.taking.set(id, taking);
+    return taking;
+  }
+
+  private async takeOne(id: string, from: Client): Promise<void> {
+    const size = this.limits.blockOf('introspection', BLOCKS);
+    const use = await this.limits.use('introspection', id, size);
+    if (use.isAllowed) {
+      this.blocks.set(id, { left: size, endsAt: performance.now() + use.resetSeconds * 1000 });
+      return;
+    }
+    this.metrics.budgetRefusals.inc({ budget: 'introspection' });
+    if (use.isFirstRefused) {
+      const entry = {
+        outcome: 'failure',
+        actor: { type: 'client', id },
+        client: from,
+        reason: 'introspection',
+      } as const;
+      await this.audit.record({ type: 'excess_rate_limit_exceeded', ...entry });
+    }
+    throw new TooManyRequests('introspection', use.resetSeconds);
+  }
+}

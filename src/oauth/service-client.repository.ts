@@ -1,0 +1,75 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { In, IsNull, LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { deleteBatch } from '../database/delete-batch.js';
+import { isDuplicate } from '../database/errors.js';
+import { ClientAssertion } from './client-assertion.entity.js';
+import { ClientSecret } from './client-secret.entity.js';
+import { ServiceClient } from './service-client.entity.js';
+
+/** So many secrets of a client are good at a time. */
+const LIVE_SECRETS = 2;
+const PURGED_AT_ONCE = 20;
+
+@Injectable()
+export class ServiceClientRepository {
+  constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
+
+  /** @returns false when the name is taken. */
+  async add(client: ServiceClient, secret: ClientSecret | undefined, transaction: EntityManager): Promise<boolean> {
+    try {
+      await transaction.insert(ServiceClient, client);
+    } catch (error) {
+      if (isDuplicate(error)) return false;
+      throw error;
+    }
+    if (secret) await transaction.insert(ClientSecret, secret);
+    return true;
+  }
+
+  /** Adds a secret. The one before it stays good, and those before that one go. */
+  async addSecret(secret: ClientSecret, transaction: EntityManager): Promise<void> {
+    await transaction.insert(ClientSecret, secret);
+    const all = await transaction.find(ClientSecret, { where: { clientId: secret.clientId }, order: { id: 'DESC' } });
+    const surplus = all.slice(LIVE_SECRETS).map(({ id }) => id);
+    if (surplus.length > 0) await transaction.delete(ClientSecret, { id: In(surplus) });
+  }
+
+  /** @returns whether it was this call that disabled it. */
+  async disable(id: string, at: Date, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await transaction.update(ServiceClient, { id, disabledAt: IsNull() }, { disabledAt: at });
+    return affected === 1;
+  }
+
+  /** By name. */
+  findAll(): Promise<ServiceClient[]> {
+    return this.dataSource.getRepository(ServiceClient).find({ order: { name: 'ASC' } });
+  }
+
+  findByNameOrId(nameOrId: string): Promise<ServiceClient | null> {
+    return this.dataSource.getRepository(ServiceClient).findOneBy([{ id: nameOrId }, { name: nameOrId }]);
+  }
+
+  findById(id: string): Promise<ServiceClient | null> {
+    return this.dataSource.getRepository(ServiceClient).findOneBy({ id });
+  }
+
+  /** The digests of a client's secrets. */
+  async findSecrets(clientId: string): Promise<string[]> {
+    const secrets = await this.dataSource.getRepository(ClientSecret).findBy({ clientId });
+    return secrets.map(({ digest }) => digest);
+  }
+
+  /** Uses an assertion up. Of any number of callers one may. @returns whether this one does. */
+  async useAssertion(assertion: ClientAssertion, now: Date): Promise<boolean> {
+    const rows = this.dataSource.getRepository(ClientAssertion);
+    await deleteBatch(rows, 'digest', { expiresAt: LessThan(now) }, PURGED_AT_ONCE);
+    try {
+      await rows.insert(assertion);
+      return true;
+    } catch (error) {
+      if (isDuplicate(error)) return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { randomBytes } from 'node:crypto';
+import {
+  In,
+  IsNull,
+  LessThanOrEqual,
+  MoreThan,
+  type DataSource,
+  type EntityManager,
+  type FindOptionsWhere,
+  type Repository,
+} from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
+import { inTransaction } from '../database/transaction.js';
+import { Revocation, type RevocationKind } from './revocation.entity.js';
+import { RevocationFeedState } from './revocation-feed.entity.js';
+
+const ID = 1;
+const BATCH = 500;
+const EPOCH_BYTES = 6;
+
+/** A revocation in its place in the feed. */
+export interface FeedEntry {
+  position: number;
+  kind: RevocationKind;
+  value: string;
+  notBefore: Date | null;
+  expiresAt: Date;
+}
+
+const COLUMNS = { seq: true, position: true, kind: true, value: true, notBefore: true, expiresAt: true } as const;
+
+/**
+ * The order of the feed. A row's `seq` is given before its transaction commits, so a reader that has seen 7 may still be
+ * owed 6. A position is given afterwards, to rows that are there, under a lock that is held until it is committed: whoever
+ * has read up to a position has read everything before it. On SQLite, with its one writer at a time, `seq` is that order.
+ */
+@Injectable()
+export class RevocationFeedRepository {
+  private readonly order: 'seq' | 'position';
+
+  constructor(@InjectDataSource() private readonly dataSource: DataSource) {
+    this.order = isSqlite(dataSource) ? 'seq' : 'position';
+  }
+
+  /** The feed's epoch, and the last position that was given. Begins the feed where there is none. */
+  async state(): Promise<{ epoch: string; position: number }> {
+    const rows = this.dataSource.getRepository(RevocationFeedState);
+    const [last] = await this.revocations.find({ order: { [this.order]: 'DESC' }, take: 1 });
+    const position = Number(last?.[this.order] ?? 0);
+    const begun = { id: ID, epoch: randomBytes(EPOCH_BYTES).toString('base64url'), position };
+    const known = await rows.findOneBy({ id: ID });
+    if (!known) await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
+    const state = known ?? (await rows.findOneByOrFail({ id: ID }));
+    return { epoch: state.epoch, position: this.order === 'seq' ? position : state.position };
+  }
+
+  /** What comes after a position, in its order, and whether there are rows that have none yet. One query of `limit` rows. */
+  async findAfter(position: number, limit: number): Promise<{ entries: FeedEntry[]; hasUnplaced: boolean }> {
+    const after = { [this.order]: MoreThan(position) };
+    const where = this.order === 'seq' ? after : [{ position: IsNull() }, after];
+    const rows = await this.find(where, limit);
+    const entries = rows.filter(isPlaced);
+    return { entries, hasUnplaced: entries.length < rows.length };
+  }
+
+  /** Gives the rows that are there their positions, a batch at a time. What is committed meanwhile comes next time. */
+  async place(): Promise<void> {
+    while ((await inTransaction(this.dataSource, (transaction) => this.placeBatch(transaction))) === BATCH);
+  }
+
+  /** What is live at `now`, up to a position, in its order. */
+  async findLive(through: number, now: Date): Promise<FeedEntry[]> {
+    const rows = await this.find({ [this.order]: LessThanOrEqual(through), expiresAt: MoreThan(now) });
+    return rows.filter(isPlaced);
+  }
+
+  private async find(
+    where: FindOptionsWhere<Revocation> | FindOptionsWhere<Revocation>[],
+    take?: number,
+  ): Promise<(FeedEntry | Unplaced)[]> {
+    const rows = await this.revocations.find({
+      select: COLUMNS,
+      where,
+      order: { [this.order]: 'ASC' },
+      ...(take !== undefined && { take }),
+    });
+    return rows.map((row) => ({ ...row, position: this.order === 'seq' ? Number(row.seq) : row.position }));
+  }
+
+  private async placeBatch(transaction: EntityManager): Promise<number> {
+    await transaction.update(RevocationFeedState, { id: ID }, { position: () => 'position' }); // holds the row
+    const { position } = await transaction.findOneByOrFail(RevocationFeedState, { id: ID });
+    // Read without a lock: a lock would wait for the transactions that are writing rows.
+    const rows = await transaction.find(Revocation, {
+      select: { seq: true },
+      where: { position: IsNull() },
+      order: { seq: 'ASC' },
+      take: BATCH,
+    });
+    if (rows.length === 0) return 0;
+    const places = rows.map(({ seq }, i) => ({ seq, position: position + 1 + i }));
+    await transaction
+      .createQueryBuilder()
+      .update(Revocation)
+      .set({ position: () => `CASE seq ${places.map((one) => `WHEN ${one.seq} THEN ${one.position}`).join(' ')} END` })
+      .where({ seq: In(rows.map(({ seq }) => seq)), position: IsNull() })
+      .execute();
+    await transaction.update(RevocationFeedState, { id: ID }, { position: position + rows.length });
+    return rows.length;
+  }
+
+  private get revocations(): Repository<Revocation> {
+    return this.dataSource.getRepository(Revocation);
+  }
+}
+
+type Unplaced = Omit<FeedEntry, 'position'> & { position: null };
+
+function isPlaced(row: FeedEntry | Unplaced): row is FeedEntry {
+  return row.position !== null;
+}

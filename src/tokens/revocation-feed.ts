@@ -1,0 +1,209 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+import { Coalesced } from '../common/coalesced.js';
+import { Unavailable } from '../common/domain-error.js';
+import { withinTime } from '../common/within-time.js';
+import { RevocationFeedRepository, type FeedEntry } from './revocation-feed.repository.js';
+
+/** Between two looks at the table, in milliseconds: what a verifier's bound is made of. */
+const INTERVAL_MS = 80;
+/** So many entries are kept for those who ask for what is new. Who is further behind gets everything. */
+const KEPT = 10_000;
+/** An answer is never made of what was read longer ago, in milliseconds. */
+const MAX_AGE_MS = 1_000;
+const LOOK_TIMEOUT_MS = 3_000;
+const RETRY_AFTER_SECONDS = 1;
+
+/** A place in the feed, as text: `<epoch>.<position>`. Of two of the same epoch the one with the greater position is later. */
+export type Cursor = string;
+
+/** What was new after a cursor; or, where that is not known any more, everything that is live. */
+export interface FeedPage {
+  cursor: Cursor;
+  /** When the table was read. */
+  asOf: Date;
+  isFull: boolean;
+  entries: FeedEntry[];
+}
+
+/**
+ * Follows the table of revocations: one query every 80 ms, however many wait for news. What it has read it keeps, so
+ * that nobody's question costs a query but the one for everything.
+ */
+@Injectable()
+export class RevocationFeed {
+  private readonly logger = new Logger(RevocationFeed.name);
+  private readonly looks = new Coalesced(() => this.look());
+  private readonly waiting = new Set<() => void>();
+  private epoch = '';
+  private head = 0;
+  /** What came after this position is in `recent`. */
+  private floor = 0;
+  private recent: FeedEntry[] = [];
+  private asOf = new Date(0);
+  /** By the monotonic clock, in milliseconds. */
+  private lookedAt = -Infinity;
+  private ownNews = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private isStopped = false;
+  private isFailing = false;
+
+  constructor(
+    private readonly rows: RevocationFeedRepository,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Begins to follow. */
+  start(): void {
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => void this.follow(), INTERVAL_MS);
+    this.timer.unref();
+  }
+
+  /** Lets go of everybody who waits. */
+  stop(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    this.wake();
+    return Promise.resolve();
+  }
+
+  /** This instance has revoked something: whoever asks it from now on is told. */
+  noteNews(): void {
+    this.lookedAt = -Infinity;
+    this.ownNews += 1;
+  }
+
+  /** How many requests wait for news. */
+  get waiters(): number {
+    return this.waiting.size;
+  }
+
+  /** The place behind everything that was committed before this call. @throws Unavailable */
+  async cursor(): Promise<Cursor> {
+    await this.catchUp();
+    return this.at(this.head);
+  }
+
+  /**
+   * What came after a cursor. Without one, or after one that is not of this feed or too long ago: everything that is live.
+   *
+   * @throws Unavailable when the table was not read within the last second.
+   */
+  async read(since?: Cursor): Promise<FeedPage> {
+    const position = await this.locate(since);
+    const { head, asOf } = this;
+    if (position !== undefined && position >= this.floor && position <= head) {
+      const entries = this.recent.filter((entry) => entry.position > position && entry.expiresAt > asOf);
+      return { cursor: this.at(head), asOf, isFull: false, entries };
+    }
+    return { cursor: this.at(head), asOf, isFull: true, entries: await this.rows.findLive(head, asOf) };
+  }
+
+  /**
+   * Waits until there is something after a cursor, at most `waitMs`; not at all where `read` would answer with more. Ends
+   * early when the instance stops, and when `signal` says that nobody listens any more.
+   */
+  async waitFor(since: Cursor | undefined, waitMs: number, signal: AbortSignal): Promise<void> {
+    await this.locate(since);
+    const hasNothingNew = () => since !== undefined && this.positionOf(since) === this.head;
+    const deadline = performance.now() + waitMs;
+    while (!this.isStopped && !signal.aborted && hasNothingNew()) {
+      const left = deadline - performance.now();
+      if (left <= 0) return;
+      await this.news(left, signal);
+    }
+  }
+
+  /** How many revocations a cursor is behind; undefined when it is not one of this feed. */
+  lagOf(cursor: Cursor | undefined): number | undefined {
+    const position = this.positionOf(cursor);
+    return position === undefined ? undefined : Math.max(0, this.head - position);
+  }
+
+  private news(waitMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        this.waiting.delete(done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      signal.addEventListener('abort', done);
+      this.waiting.add(done);
+    });
+  }
+
+  private wake(): void {
+    for (const done of [...this.waiting]) done();
+  }
+
+  private at(position: number): Cursor {
+    return `${this.epoch}.${position}`;
+  }
+
+  private positionOf(cursor: Cursor | undefined): number | undefined {
+    const [, epoch, position] = /^([\w-]{8})\.(0|[1-9]\d{0,14})$/.exec(cursor ?? '') ?? [];
+    return epoch === this.epoch ? Number(position) : undefined;
+  }
+
+  /** The position of a cursor in what was read lately; undefined when it is not one of this feed. */
+  private async locate(cursor: Cursor | undefined): Promise<number | undefined> {
+    if (performance.now() - this.lookedAt > MAX_AGE_MS) await this.catchUp();
+    const position = this.positionOf(cursor);
+    if (position === undefined || position <= this.head) return position;
+    await this.catchUp(); // given by an instance that is ahead of us
+    return this.positionOf(cursor);
+  }
+
+  private async catchUp(): Promise<void> {
+    try {
+      await withinTime(this.looks.run(), LOOK_TIMEOUT_MS);
+    } catch (error) {
+      throw new Unavailable('revocation_feed', RETRY_AFTER_SECONDS, error);
+    }
+  }
+
+  private async follow(): Promise<void> {
+    try {
+      await this.looks.run();
+      this.isFailing = false;
+    } catch (error) {
+      if (!this.isFailing) this.logger.warn({ event: 'background_work_failed', reason: 'revocation_feed', err: error });
+      this.isFailing = true;
+    }
+    this.start();
+  }
+
+  private async look(): Promise<void> {
+    if (this.epoch === '') await this.begin();
+    const asOf = this.clock.now();
+    const lookedAt = performance.now();
+    const { head, ownNews } = this;
+    for (let isMore = true; isMore;) {
+      const { entries, hasUnplaced } = await this.rows.findAfter(this.head, KEPT);
+      this.keep(entries);
+      if (hasUnplaced) await this.rows.place();
+      isMore = hasUnplaced || entries.length === KEPT;
+    }
+    this.asOf = asOf;
+    if (this.ownNews === ownNews) this.lookedAt = lookedAt; // else there is more already
+    if (this.head > head) this.wake();
+  }
+
+  private async begin(): Promise<void> {
+    const { epoch, position } = await this.rows.state();
+    this.head = position;
+    this.floor = position;
+    this.epoch = epoch;
+  }
+
+  private keep(entries: FeedEntry[]): void {
+    this.recent.push(...entries);
+    this.head = entries.at(-1)?.position ?? this.head;
+    if (this.recent.length <= KEPT) return;
+    const dropped = this.recent.splice(0, this.recent.length - KEPT);
+    this.floor = dropped.at(-1)?.position ?? this.floor;
+  }
+}

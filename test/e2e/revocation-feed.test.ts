@@ -1,0 +1,286 @@
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import mysql from 'mysql2/promise';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { RevocationFeed } from '../../src/tokens/revocation-feed.js';
+import { RevocationFeedRepository } from '../../src/tokens/revocation-feed.repository.js';
+import { startGatehouse, type Gatehouse, type Tokens } from '../support/gatehouse.js';
+import { metric } from '../support/metrics.js';
+import { makeService, postForm, type Service } from '../support/service-client.js';
+import { isDatabaseServer } from '../support/server-process.js';
+
+const testOnServer: typeof test = isDatabaseServer() ? test : ((() => {}) as never);
+
+let gatehouse: Gatehouse;
+let service: Service;
+let tokens: Tokens;
+beforeAll(async () => {
+  gatehouse = await startGatehouse();
+  service = await makeService(gatehouse);
+});
+afterAll(() => gatehouse.stop());
+beforeEach(async () => {
+  tokens = await gatehouse.signUpAndLogIn();
+});
+
+const feedOf = (of = gatehouse) => of.app.get(RevocationFeed);
+const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString());
+const logOut = (token = tokens.access_token) => gatehouse.post('/auth/logout', undefined, { token });
+const valuesOf = ({ entries }: { entries: { value: string }[] }) => entries.map(({ value }) => value);
+
+test('is a JWS under a key of the key set, of a type of its own', async () => {
+  await logOut();
+  const { text, headers } = await gatehouse.get('/oauth/revocations', { headers: { Authorization: service.basic } });
+  expect(headers.get('content-type')).toBe('application/jwt');
+  expect(headers.get('cache-control')).toBe('no-store');
+  const keys = createLocalJWKSet((await gatehouse.get('/.well-known/jwks.json')).body);
+  const { payload, protectedHeader } = await jwtVerify(text, keys, { algorithms: ['ES256'], typ: 'revocations+jwt' });
+  expect(Object.keys(protectedHeader).sort()).toEqual(['alg', 'kid', 'typ']);
+  expect(Object.keys(payload).sort()).toEqual(['as_of', 'cursor', 'entries', 'full', 'issuer']);
+  const { sid, exp } = claimsOf(tokens.access_token);
+  expect(payload).toMatchObject({ issuer: gatehouse.issuer, full: true });
+  expect(Math.abs((payload['as_of'] as number) - Date.now() / 1000)).toBeLessThan(5);
+  const entry = (payload['entries'] as { value: string; expires_at: number }[]).find(({ value }) => value === sid);
+  expect(entry).toMatchObject({ kind: 'sid', value: sid });
+  expect(entry?.expires_at).toBeGreaterThanOrEqual(exp);
+  expect((await gatehouse.get('/users/me', { token: text })).status, 'it opens nothing').toBe(401);
+});
+
+test('tells after a cursor what came after it, each once', async () => {
+  const { cursor } = await service.feed();
+  expect(await service.feed(cursor)).toMatchObject({ full: false, entries: [] });
+  await logOut();
+  const second = await gatehouse.signUpAndLogIn();
+  const { headers } = await logOut(second.access_token);
+  const news = await service.feed(cursor);
+  expect(news.full).toBe(false);
+  expect(valuesOf(news)).toEqual([tokens, second].map(({ access_token: token }) => claimsOf(token).sid));
+  expect(headers.get('revocation-cursor')).toBe(news.cursor);
+  expect(await service.feed(news.cursor)).toMatchObject({ full: false, entries: [], cursor: news.cursor });
+});
+
+test('tells everything after a cursor that is none of this feed', async () => {
+  await logOut();
+  const { cursor, entries } = await service.feed();
+  const [epoch, position] = cursor.split('.') as [string, string];
+  for (const since of [
+    '',
+    'x',
+    `${epoch}.`,
+    `${epoch}.-1`,
+    `${epoch}.1e3`,
+    `AAAAAAAA.${position}`,
+    `${cursor}9`,
+    '1',
+  ]) {
+    expect(await service.feed(since), since).toMatchObject({ full: true, cursor, entries });
+  }
+});
+
+test('does not tell what has expired by itself', async () => {
+  await logOut();
+  const { sid } = claimsOf(tokens.access_token);
+  const { cursor } = await service.feed();
+  expect(valuesOf(await service.feed())).toContain(sid);
+  gatehouse.passSeconds(301);
+  await feedOf().cursor(); // looks again, by the clock as it is now
+  expect(valuesOf(await service.feed())).not.toContain(sid);
+  expect(await service.feed(cursor)).toMatchObject({ full: false, entries: [] });
+  gatehouse.passSeconds(-301);
+});
+
+test('has logouts of every kind, and of everybody who has lost an account', async () => {
+  const { cursor } = await service.feed();
+  const other = await gatehouse.signUpAndLogIn();
+  const { headers } = await gatehouse.post('/auth/logout-all', {}, { token: other.access_token });
+  await service.revoke(tokens.access_token);
+  const news = await service.feed(cursor);
+  expect(headers.get('revocation-cursor')).toMatch(/^[\w-]{8}\.\d+$/);
+  expect(valuesOf(news)).toEqual([other, tokens].map(({ access_token: token }) => claimsOf(token).sid));
+});
+
+test('what comes twice has the cursor of the first time or a later one', async () => {
+  const first = (await logOut()).headers.get('revocation-cursor') as string;
+  const second = (await logOut()).headers.get('revocation-cursor') as string;
+  expect(Number(second.split('.')[1])).toBeGreaterThanOrEqual(Number(first.split('.')[1]));
+});
+
+describe('waiting', () => {
+  test('ends with the news, on any instance', async () => {
+    const other = await gatehouse.another();
+    const { cursor } = await service.feed();
+    const startedAt = performance.now();
+    const waiting = [service.feed(cursor, 25), service.feed(cursor, 25, other)];
+    await sleep(300);
+    await logOut();
+    for (const { entries } of await Promise.all(waiting)) {
+      expect(entries.map(({ value }) => value)).toEqual([claimsOf(tokens.access_token).sid]);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    await other.stop();
+  });
+
+  test('ends without any when its time is up', async () => {
+    const { cursor } = await service.feed();
+    const startedAt = performance.now();
+    expect(await service.feed(cursor, 1)).toMatchObject({ full: false, cursor, entries: [] });
+    expect(performance.now() - startedAt).toBeGreaterThan(900);
+  });
+
+  test('does not take place for whoever is behind, or knows nothing', async () => {
+    const { cursor } = await service.feed();
+    await logOut();
+    const startedAt = performance.now();
+    expect((await service.feed(cursor, 25)).entries).toHaveLength(1);
+    expect((await service.feed(undefined, 25)).full).toBe(true);
+    expect((await service.feed('x', 25)).full).toBe(true);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+  });
+
+  test('ends when the instance is stopped', async () => {
+    const other = await gatehouse.another();
+    const { cursor } = await service.feed();
+    const waiting = service.feed(cursor, 25, other);
+    while (feedOf(other).waiters === 0) await sleep(10);
+    await other.stop();
+    expect(await waiting).toMatchObject({ entries: [] });
+  });
+
+  test('leaves nothing behind when the client goes', async () => {
+    const { cursor } = await service.feed();
+    const gone = new AbortController();
+    const url = `${gatehouse.origin}/oauth/revocations?since=${cursor}&wait=25`;
+    const waiting = fetch(url, { headers: { Authorization: service.basic }, signal: gone.signal });
+    while (feedOf().waiters === 0) await sleep(10);
+    gone.abort();
+    await expect(waiting).rejects.toThrow();
+    while (feedOf().waiters > 0) await sleep(10);
+  });
+
+  test('of a thousand costs no more queries than that of none', async () => {
+    const { cursor } = await service.feed();
+    const gone = new AbortController();
+    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
+    const during = async (ms: number) => {
+      look.mockClear();
+      await sleep(ms);
+      return look.mock.calls.length;
+    };
+    const waits = Array.from({ length: 1_000 }, () => feedOf().waitFor(cursor, 25_000, gone.signal));
+    await vi.waitFor(() => expect(feedOf().waiters).toBe(1_000));
+    const queries = await during(1_000);
+    expect(queries).toBeGreaterThan(0);
+    expect(queries).toBeLessThanOrEqual(13); // one every 80 ms
+    gone.abort();
+    await Promise.all(waits);
+    look.mockRestore();
+  });
+});
+
+// Proves ours (Checking tokens): a revocation that is committed late is told all the same, after those that were read before it
+describe('a revocation', () => {
+  const INSERT = 'INSERT INTO revocations (kind, value, expires_at, created_at) VALUES (?, ?, ?, ?)';
+  const rowOf = (value: string) => {
+    const at = new Date(Date.now() + 300_000).toISOString().replace('T', ' ').replace('Z', '');
+    return ['sid', value, at, at];
+  };
+
+  testOnServer('whose transaction ends after later ones were read is not lost', async () => {
+    const { cursor } = await service.feed();
+    const connection = await mysql.createConnection(gatehouse.env['DATABASE_URL'] as string);
+    const late = [randomUUID(), randomUUID()];
+    await connection.beginTransaction();
+    for (const value of late) await connection.query(INSERT, rowOf(value));
+
+    const startedAt = performance.now();
+    await logOut();
+    const second = await gatehouse.signUpAndLogIn();
+    await logOut(second.access_token);
+    expect(performance.now() - startedAt, 'nobody waits for it').toBeLessThan(20_000);
+    const early = await service.feed(cursor);
+    expect(valuesOf(early)).toEqual([tokens, second].map(({ access_token: token }) => claimsOf(token).sid));
+
+    const waiting = service.feed(early.cursor, 25);
+    await connection.commit();
+    await connection.end();
+    expect(valuesOf(await waiting).sort()).toEqual([...late].sort());
+    expect(valuesOf(await service.feed(cursor))).toHaveLength(4);
+  });
+
+  testOnServer('that is rolled back is not told, and leaves no hole to wait for', async () => {
+    const { cursor } = await service.feed();
+    const connection = await mysql.createConnection(gatehouse.env['DATABASE_URL'] as string);
+    await connection.beginTransaction();
+    await connection.query(INSERT, rowOf(randomUUID()));
+    await connection.rollback();
+    await connection.end();
+    await logOut();
+    expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
+  });
+
+  test('of hundreds at once has one place, the same on every instance', async () => {
+    const other = await gatehouse.another();
+    await feedOf(other).cursor();
+    const { cursor } = await service.feed();
+    const values = Array.from({ length: 600 }, () => randomUUID());
+    await Promise.all(values.map((value) => gatehouse.sql(INSERT, rowOf(value))));
+    await Promise.all([feedOf().cursor(), feedOf(other).cursor()]);
+    const [here, there] = [await service.feed(cursor), await service.feed(cursor, 0, other)];
+    expect(valuesOf(here)).toEqual(valuesOf(there));
+    expect(valuesOf(here).sort()).toEqual([...values].sort());
+    await other.stop();
+  });
+});
+
+describe('a request', () => {
+  test('needs a client', async () => {
+    expect((await gatehouse.get('/oauth/revocations')).status).toBe(401);
+    expect((await gatehouse.get('/oauth/revocations', { token: tokens.access_token })).status).toBe(401);
+  });
+
+  test('for a longer time than there is, or for none that is a number, is 400', async () => {
+    for (const wait of ['26', '-1', '1.5', 'x', '100', '1e1']) {
+      const path = `/oauth/revocations?wait=${wait}`;
+      const { status, body } = await gatehouse.get(path, { headers: { Authorization: service.basic } });
+      expect([status, body.error], wait).toEqual([400, 'invalid_request']);
+    }
+    const twice = await gatehouse.get('/oauth/revocations?since=a&since=b', {
+      headers: { Authorization: service.basic },
+    });
+    expect(twice.status).toBe(400);
+  });
+
+  test('may be a form', async () => {
+    const answer = await postForm(gatehouse, '/oauth/revocations', { wait: '0' }, { Authorization: service.basic });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/jwt']);
+  });
+
+  test('while the database is away is 503, and a logout that is done is 204 without a cursor', async () => {
+    const { cursor } = await service.feed();
+    const away = vi
+      .spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter')
+      .mockRejectedValue(new Error('gone'));
+    const { status, headers } = await logOut();
+    expect([status, headers.get('revocation-cursor')]).toEqual([204, null]);
+    await sleep(1_100);
+    const answer = await gatehouse.get(`/oauth/revocations?since=${cursor}`, {
+      headers: { Authorization: service.basic },
+    });
+    expect([answer.status, answer.body.error]).toEqual([503, 'temporarily_unavailable']);
+    away.mockRestore();
+    expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
+  });
+});
+
+test('how far a service is behind is a metric', async () => {
+  const { cursor } = await service.feed();
+  await logOut();
+  await service.feed(cursor);
+  const lag = () => metric(gatehouse, `gatehouse_verifier_lag{client="${service.name}"}`);
+  expect(await lag()).toBe(0);
+  const other = await gatehouse.signUpAndLogIn();
+  await logOut(other.access_token);
+  expect(await lag()).toBe(1);
+  expect(await metric(gatehouse, `gatehouse_verifier_silent_seconds{client="${service.name}"}`)).toBeLessThan(60);
+});
