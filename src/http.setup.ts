@@ -33,15 +33,15 @@ const TIMEOUT_CHECK_MS = 1_000;
 
 /** On every answer, also on those that never become a request (ASVS 3.4; OWASP REST Security Cheat Sheet, "Security Headers"). */
 const SECURITY_HEADERS = {
-  'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
-  'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
-  'X-Frame-Options': 'DENY',
-  'Content-Security-Policy': "default-src 'none';frame-ancestors 'none'",
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Resource-Policy': 'same-origin',
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'x-frame-options': 'DENY',
+  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
   // Tokens and personal data are in nearly every answer; what may be cached says so itself.
-  'Cache-Control': 'no-store',
+  'cache-control': 'no-store',
 };
 
 /** Swagger UI brings its own scripts and inline styles; nothing else of ours is a page. */
@@ -93,7 +93,7 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
   });
 
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.headers(SECURITY_HEADERS).header('X-Request-Id', request.id);
+    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     if (request.routeOptions.url?.startsWith('/docs')) reply.header('Content-Security-Policy', DOCS_POLICY);
     if (isClosing) {
       reply.header('Connection', 'close');
@@ -206,7 +206,7 @@ function countHeader({ raw }: FastifyRequest, name: string): number {
 
 /** An address that cannot be decoded: no route, so no hook has run. */
 function refuseUnroutable(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
-  reply.headers(SECURITY_HEADERS).header('X-Request-Id', request.id);
+  reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
   const refusal = new MalformedRequest('malformed_request', 'The request cannot be read.', {
     detail: error.code ?? 'url',
   });

@@ -1,4 +1,11 @@
-import { Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import {
+  applyDecorators,
+  Injectable,
+  SetMetadata,
+  UseGuards,
+  type CanActivate,
+  type ExecutionContext,
+} from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuditTrail } from '../audit/audit-trail.js';
@@ -11,8 +18,11 @@ import { RateLimits, type Budget } from './rate-limits.js';
 
 const BUDGET = Symbol('budget');
 
-/** Every request of the route uses one point of the client address's budget. Declared at the top of a route. */
-export const RateLimited = (budget: Budget) => SetMetadata(BUDGET, budget);
+/**
+ * Every request of the route uses one point of the client address's budget. Declared below the other guards of a route: the
+ * lowest runs first.
+ */
+export const RateLimited = (budget: Budget) => applyDecorators(SetMetadata(BUDGET, budget), UseGuards(RateLimitGuard));
 
 /**
  * Refuses the requests of a client address whose budget is spent, before anything else is done for them. The RateLimit
@@ -30,8 +40,8 @@ export class RateLimitGuard implements CanActivate {
   ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const budget = this.reflector.get<Budget | undefined>(BUDGET, context.getHandler());
-    return budget === undefined || this.config.rateLimits === 'off' || this.use(budget, context);
+    const budget = this.reflector.get<Budget>(BUDGET, context.getHandler());
+    return this.config.rateLimits === 'off' || this.use(budget, context);
   }
 
   private async use(budget: Budget, context: ExecutionContext): Promise<true> {

@@ -54,8 +54,13 @@ export interface AccessTokenSubject {
 /** Signs access tokens and checks them, all but revocation. */
 @Injectable()
 export class AccessTokens {
-  /** Claims by exact token string, for signatures that have been verified. Never an answer to "is it revoked". */
-  private readonly verified = new LRUCache<string, VerifiedClaims>({ max: REMEMBERED_TOKENS });
+  /**
+   * Tokens whose signature has been verified, by that signature, because a short key is found sooner; good for the exact token
+   * alone. Never an answer to "is it revoked".
+   */
+  private readonly verified = new LRUCache<string, { token: string; claims: VerifiedClaims }>({
+    max: REMEMBERED_TOKENS,
+  });
 
   constructor(
     private readonly config: Config,
@@ -109,8 +114,9 @@ export class AccessTokens {
   }
 
   private async check(token: string): Promise<VerifiedClaims> {
-    const remembered = this.verified.get(token);
-    if (remembered && this.keys.isKnown(remembered.kid)) return remembered;
+    const signature = token.slice(token.lastIndexOf('.') + 1);
+    const remembered = this.verified.get(signature);
+    if (remembered?.token === token && this.keys.isKnown(remembered.claims.kid)) return remembered.claims;
 
     if (token.length > MAX_TOKEN_OCTETS || !COMPACT_JWS.test(token)) throw new InvalidToken('not_a_token');
     const parts = token.split('.').map((part) => ({ part, bytes: Buffer.from(part, 'base64url') }));
@@ -139,7 +145,7 @@ export class AccessTokens {
     }
     this.checkClaims(claims);
     const verified = Object.defineProperty(claims, 'kid', { value: header['kid'] }) as VerifiedClaims;
-    this.verified.set(token, verified);
+    this.verified.set(signature, { token, claims: verified });
     return verified;
   }
 

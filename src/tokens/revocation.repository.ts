@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
+import { instantOf, placeholders, type RawInstant } from '../database/raw-rows.js';
 import { afterCommit } from '../database/transaction.js';
 import { RevocationFeed } from './revocation-feed.js';
 import { Revocation, type RevocationKind } from './revocation.entity.js';
@@ -20,8 +21,7 @@ export interface RevocableToken {
 interface Hit {
   kind: RevocationKind;
   value: string;
-  /** As the driver gives it: SQLite has no dates. */
-  not_before: Date | string | null;
+  not_before: RawInstant | null;
 }
 
 @Injectable()
@@ -74,7 +74,6 @@ export class RevocationRepository {
   }
 
   private findHits(tokens: readonly RevocableToken[], withAccounts: boolean): Promise<Hit[]> {
-    // By hand: this is the one query of every request, and building it would cost more than answering it.
     const values: string[] = [];
     const among = (kind: RevocationKind, all: Set<string>) => {
       values.push(...all);
@@ -93,16 +92,8 @@ export class RevocationRepository {
 /** One row that says whether there is any account to ask about: its place in the index costs next to nothing. */
 const FIRST_ACCOUNT = `(kind = 'sub' AND value = (SELECT MIN(value) FROM revocations WHERE kind = 'sub'))`;
 
-function placeholders(count: number): string {
-  return '?,'.repeat(count).slice(0, -1);
-}
-
 /** Whether what a token says of its time is before what was said of its account's. */
 function isBefore(iat: number, hit: Hit | undefined): boolean {
   if (hit === undefined) return false;
   return hit.not_before === null || iat * 1000 < instantOf(hit.not_before).getTime();
-}
-
-function instantOf(value: Date | string): Date {
-  return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
 }

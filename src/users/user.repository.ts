@@ -4,6 +4,7 @@ import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManage
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
+import { instantOf, placeholders, type RawInstant } from '../database/raw-rows.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
 
@@ -19,9 +20,16 @@ export type SeenUser = Pick<User, 'id' | 'credentialsVersion'>;
 /** What a person is shown of their account at every turn. */
 export type Profile = Pick<User, 'id' | 'email' | 'emailVerified' | 'createdAt'>;
 
+interface RawProfile {
+  id: string;
+  email: string;
+  email_verified: 0 | 1;
+  created_at: RawInstant;
+}
+
 @Injectable()
 export class UserRepository {
-  private readonly profiles = new BatchedLookup<string, Profile>('users', (ids) => this.findProfiles(ids));
+  private readonly profiles = new BatchedLookup<string, Profile | undefined>('users', (ids) => this.findProfiles(ids));
 
   constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
 
@@ -296,10 +304,19 @@ export class UserRepository {
     return this.change(seen, { ...values, credentialsVersion: seen.credentialsVersion + 1 }, transaction);
   }
 
-  private async findProfiles(ids: readonly string[]): Promise<Map<string, Profile>> {
-    const select = { id: true, email: true, emailVerified: true, createdAt: true };
-    const users = await this.rows.find({ select, where: { id: In([...new Set(ids)]) } });
-    return new Map(users.map((user) => [user.id, user]));
+  private async findProfiles(ids: readonly string[]): Promise<(Profile | undefined)[]> {
+    const wanted = [...new Set(ids)];
+    const rows: RawProfile[] = await this.rows.query(
+      `SELECT id, email, email_verified, created_at FROM users WHERE id IN (${placeholders(wanted.length)})`,
+      wanted,
+    );
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return ids.map((id) => {
+      const row = byId.get(id);
+      return (
+        row && { id, email: row.email, emailVerified: row.email_verified === 1, createdAt: instantOf(row.created_at) }
+      );
+    });
   }
 }
 
