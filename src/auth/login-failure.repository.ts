@@ -135,6 +135,11 @@ export class LoginFailureRepository {
     return this.dataSource.manager.findOneBy(LoginFailure, { account });
   }
 
+  /** How many rows there are of counters that begin so. */
+  count(prefix: string): Promise<number> {
+    return this.dataSource.manager.countBy(LoginFailure, { account: Like(`${prefix}%`) });
+  }
+
   /** Makes those rows that are missing, with nothing counted. */
   async ensure(accounts: string[], now: Date, transaction: EntityManager = this.dataSource.manager): Promise<void> {
     for (let i = 0; i < accounts.length; i += ROWS_PER_INSERT) {

@@ -180,6 +180,7 @@ export class PasswordAttempts {
    * them: a try that had to make its counter would take longer, and tell which of the two it was.
    */
   async prepare(): Promise<void> {
+    if ((await this.failures.count(UNKNOWN)) === UNKNOWN_COUNTERS) return; // as at every start but the first
     const counters = Array.from({ length: UNKNOWN_COUNTERS }, (_, bucket) => unknownCounter(bucket));
     await this.failures.ensure(counters, this.clock.now());
   }
@@ -260,4 +261,5 @@ export class PasswordAttempts {
   }
 }
 
-const unknownCounter = (bucket: number) => `unknown.${bucket}`;
+const UNKNOWN = 'unknown.';
+const unknownCounter = (bucket: number) => `${UNKNOWN}${bucket}`;
