@@ -94,10 +94,12 @@ export class RateLimits {
         return { isAllowed: false, result: refusal };
       }
     });
+    const before = result.consumedPoints - points;
     return {
       isAllowed,
       isFirst: result.consumedPoints === points,
-      isFirstRefused: !isAllowed && result.consumedPoints - points <= limiter.points,
+      // The library's refusals from memory have consumed nothing.
+      isFirstRefused: !isAllowed && result.consumedPoints > limiter.points && before <= limiter.points,
       points: limiter.points,
       windowSeconds: limiter.duration,
       remaining: isAllowed ? result.remainingPoints : 0,
