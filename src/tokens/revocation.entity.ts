@@ -39,3 +39,8 @@ export class Revocation {
 function orNull(value: string | number | null | undefined): number | null {
   return value === null || value === undefined ? null : Number(value);
 }
+
+/** A time of a row as the driver gives it: SQLite has none, and gives text. */
+export function instantOf(value: Date | string): Date {
+  return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
+}

@@ -4,7 +4,7 @@ import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
 import { afterCommit } from '../database/transaction.js';
 import { RevocationFeed } from './revocation-feed.js';
-import { Revocation, type RevocationKind } from './revocation.entity.js';
+import { instantOf, Revocation, type RevocationKind } from './revocation.entity.js';
 
 export type NewRevocation = Pick<Revocation, 'kind' | 'value' | 'expiresAt' | 'createdAt'> & { notBefore?: Date };
 
@@ -20,7 +20,7 @@ export interface RevocableToken {
 interface Hit {
   kind: RevocationKind;
   value: string;
-  /** As the driver gives it: SQLite has no dates. */
+  /** As the driver gives it. */
   not_before: Date | string | null;
 }
 
@@ -101,8 +101,4 @@ function placeholders(count: number): string {
 function isBefore(iat: number, hit: Hit | undefined): boolean {
   if (hit === undefined) return false;
   return hit.not_before === null || iat * 1000 < instantOf(hit.not_before).getTime();
-}
-
-function instantOf(value: Date | string): Date {
-  return value instanceof Date ? value : new Date(`${value.replace(' ', 'T')}Z`);
 }
