@@ -3,6 +3,7 @@ import mysql from 'mysql2/promise';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { KeyRotation } from '../../src/tokens/key-rotation.js';
 import { RevocationFeed } from '../../src/tokens/revocation-feed.js';
 import { RevocationFeedRepository } from '../../src/tokens/revocation-feed.repository.js';
 import { startGatehouse, type Gatehouse, type Tokens } from '../support/gatehouse.js';
@@ -365,6 +366,21 @@ describe('a request', () => {
     away.mockRestore();
     expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
   });
+});
+
+test('is signed by no key that was revoked, and the next page after that already', async () => {
+  const other = await gatehouse.another();
+  const kidOf = async (at: Gatehouse) => {
+    const { text } = await at.get('/oauth/revocations', { headers: { Authorization: service.basic } });
+    return JSON.parse(Buffer.from(text.split('.')[0] as string, 'base64url').toString()).kid as string;
+  };
+  const kid = await kidOf(gatehouse);
+  expect(await kidOf(other)).toBe(kid);
+  await gatehouse.app.get(KeyRotation).revoke(kid, { type: 'operator', id: 'tester' });
+  expect(await kidOf(gatehouse)).not.toBe(kid);
+  await feedOf(other).cursor(); // the next look
+  expect(await kidOf(other)).not.toBe(kid);
+  await other.stop();
 });
 
 test('how far a service is behind is a metric', async () => {
