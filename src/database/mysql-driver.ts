@@ -55,6 +55,7 @@ function dropWhenLate(connection: PoolConnection): void {
   }) as typeof connection.query;
 }
 
+/** A statement on a connection that the server is closing would fail, so we are always first. */
 function closeIdle(pool: Pool): void {
   const timers = new WeakMap<PoolConnection, NodeJS.Timeout>();
   pool.on('release', (connection) => {

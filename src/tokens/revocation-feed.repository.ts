@@ -70,7 +70,7 @@ export class RevocationFeedRepository {
     const rows = await this.revocations
       .createQueryBuilder('row')
       .select(`row.${this.order} AS position, row.kind AS kind, row.value AS value`)
-      .addSelect('row.not_before AS notBefore, row.expires_at AS expiresAt')
+      .addSelect('row.notBefore AS notBefore, row.expiresAt AS expiresAt')
       .where({ [this.order]: LessThanOrEqual(through), expiresAt: MoreThan(now) })
       .orderBy(`row.${this.order}`)
       .getRawMany<LiveRow>();
@@ -91,7 +91,7 @@ export class RevocationFeedRepository {
     return rows.findOneByOrFail({ id: ID });
   }
 
-  /** Of SQLite, which knows it also when the row is gone. Without it the feed would go back when the table is empty. */
+  /** Of SQLite, which knows it also when the row is gone: by the rows alone the feed would go back when the table is empty. */
   private async lastSeq(): Promise<number> {
     const query = `SELECT seq FROM sqlite_sequence WHERE name = 'revocations'`;
     const [last] = await this.dataSource.query<{ seq: number }[]>(query);

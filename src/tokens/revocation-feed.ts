@@ -56,7 +56,7 @@ export class RevocationFeed {
     private readonly clock: Clock,
   ) {}
 
-  /** Begins to follow. */
+  /** Begins to follow, the first look after so many milliseconds. */
   start(afterMs = INTERVAL_MS): void {
     if (this.isStopped) return;
     this.timer = setTimeout(() => void this.follow(), afterMs);

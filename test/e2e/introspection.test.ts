@@ -136,9 +136,10 @@ describe('a request', () => {
     const send = (path: string, type: string, body: string) =>
       new Promise<{ status: number | undefined; body: Record<string, unknown> }>((resolve, reject) => {
         const headers = { Authorization: service.basic, 'Content-Type': type };
-        const request = httpRequest({ hostname, port, path, method: 'POST', headers }, async (response) => {
-          const text = (await response.setEncoding('utf8').toArray()).join('');
-          resolve({ status: response.statusCode, body: JSON.parse(text) });
+        const request = httpRequest({ hostname, port, path, method: 'POST', headers }, (response) => {
+          let text = '';
+          response.on('data', (chunk) => (text += chunk));
+          response.on('end', () => resolve({ status: response.statusCode, body: JSON.parse(text) }));
         });
         request.on('error', reject).end(body);
       });
@@ -253,7 +254,7 @@ describe('a client that signs', () => {
 
   test('does not do so in an address, which is in logs', async () => {
     const query = new URLSearchParams({ client_assertion_type: JWT_BEARER, client_assertion: await assertion() });
-    const { status, body } = await gatehouse.get(`/oauth/revocations?${query}`);
+    const { status, body } = await gatehouse.get(`/oauth/revocations?${query.toString()}`);
     expect([status, body.error]).toEqual([401, 'invalid_client']);
   });
 

@@ -160,7 +160,9 @@ describe('waiting', () => {
     const url = `${gatehouse.origin}/oauth/revocations`;
     const options = { headers: { Authorization: service.basic }, signal: gone.signal };
     const waiting =
-      method === 'GET' ? fetch(`${url}?${parameters}`, options) : fetch(url, { ...options, method, body: parameters });
+      method === 'GET'
+        ? fetch(`${url}?${parameters.toString()}`, options)
+        : fetch(url, { ...options, method, body: parameters });
     while (feedOf().waiters === 0) await sleep(10);
     const startedAt = performance.now();
     gone.abort();
