@@ -9,11 +9,12 @@ import {
   NotFound,
   Unavailable,
   UnsupportedMediaType,
+  type BodyType,
 } from './common/domain-error.js';
 import { REFUSED, trackConnections, type RefusalReason } from './http.connections.js';
 import { parseForm } from './common/form-body.js';
 import { parseJsonObject } from './common/json-body.js';
-import { OAUTH_PREFIX } from './common/oauth-error.js';
+import { bodyTypeOf } from './common/oauth-error.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
@@ -138,12 +139,12 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
   addBodyParser('application/json', BODY_LIMIT_BYTES, (body) => (body.length === 0 ? null : parseJsonObject(body)));
   addBodyParser(FORM, FORM_LIMIT_BYTES, parseForm);
 
-  function addBodyParser(type: 'application/json' | typeof FORM, bodyLimit: number, parse: (body: Buffer) => unknown) {
+  function addBodyParser(type: BodyType, bodyLimit: number, parse: (body: Buffer) => unknown) {
     fastify.addContentTypeParser(type, { parseAs: 'buffer', bodyLimit }, (request, body: Buffer, done) => {
       try {
-        const due = request.url.startsWith(OAUTH_PREFIX) ? FORM : 'application/json';
+        const due = bodyTypeOf(request);
         if (type !== due) throw new UnsupportedMediaType(due);
-        refuseOtherEncodings(request);
+        refuseOtherEncodings(request, due);
         done(null, parse(body));
       } catch (error) {
         done(error as Error);
@@ -184,14 +185,14 @@ function decoded(path: string): string {
   }
 }
 
-function refuseOtherEncodings({ headers }: FastifyRequest): void {
+function refuseOtherEncodings({ headers }: FastifyRequest, due: BodyType): void {
   const parameters = (headers['content-type'] ?? '')
     .split(';')
     .slice(1)
     .map((parameter) => parameter.trim().toLowerCase());
   const charset = parameters.find((parameter) => parameter.startsWith('charset='));
   const isUtf8 = charset === undefined || /^charset="?utf-8"?$/.test(charset);
-  if (!isUtf8 || (headers['content-encoding'] ?? 'identity') !== 'identity') throw new UnsupportedMediaType();
+  if (!isUtf8 || (headers['content-encoding'] ?? 'identity') !== 'identity') throw new UnsupportedMediaType(due);
 }
 
 /** Node joins or drops repeated headers; only the raw list shows that there were two. */

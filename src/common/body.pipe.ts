@@ -38,7 +38,7 @@ export class BodyPipe extends ValidationPipe {
     if (value === undefined || value === null) {
       if (!metadata.metatype || !(OPTIONAL_BODY in metadata.metatype)) {
         throw value === undefined
-          ? new UnsupportedMediaType()
+          ? new UnsupportedMediaType('application/json')
           : new MalformedRequest('malformed_body', 'The body is empty; a JSON object is due.', { detail: 'empty' });
       }
       value = {};

@@ -100,10 +100,12 @@ export class BodyTooLarge extends DomainError {
   }
 }
 
+export type BodyType = 'application/json' | 'application/x-www-form-urlencoded';
+
 /** 415: a body is due and its content type is not the one that the route takes, in UTF-8, or it is compressed. */
 export class UnsupportedMediaType extends DomainError {
   readonly kind = 'unsupported_media_type';
-  constructor(due: 'application/json' | 'application/x-www-form-urlencoded' = 'application/json') {
+  constructor(due: BodyType) {
     super('unsupported_media_type', `Send the body as ${due}, UTF-8, not compressed.`);
   }
 }

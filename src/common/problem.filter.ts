@@ -2,7 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { isDependencyFailure } from './dependency-failure.js';
-import { OAUTH_PREFIX, oauthStatus, toOAuthError } from './oauth-error.js';
+import { bodyTypeOf, isOAuth, oauthStatus, toOAuthError } from './oauth-error.js';
 import {
   BodyTooLarge,
   DomainError,
@@ -11,6 +11,7 @@ import {
   Unavailable,
   UnsupportedMediaType,
   STATUS,
+  type BodyType,
   type DomainErrorOptions,
 } from './domain-error.js';
 
@@ -35,15 +36,19 @@ class InternalError extends DomainError {
   }
 }
 
-/** What the framework throws before our code runs, and everything unexpected, as one of ours. */
-export function toDomainError(error: unknown): DomainError {
+/**
+ * What the framework throws before our code runs, and everything unexpected, as one of ours.
+ *
+ * @param due what the route takes.
+ */
+export function toDomainError(error: unknown, due: BodyType = 'application/json'): DomainError {
   if (error instanceof DomainError) return error;
   const status =
     error instanceof HttpException ? error.getStatus() : (error as { statusCode?: number } | null)?.statusCode;
   const because: DomainErrorOptions = { detail: `framework_${status}` };
   if (status === 404) return new NotFound(because.detail);
   if (status === 413) return new BodyTooLarge();
-  if (status === 415) return new UnsupportedMediaType();
+  if (status === 415) return new UnsupportedMediaType(due);
   if (status !== undefined && status >= 400 && status < 500) {
     return new MalformedRequest('malformed_request', 'The request cannot be read.', because);
   }
@@ -71,14 +76,15 @@ export function toProblem(error: DomainError, requestId: string): Problem {
 export class ProblemFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
-    sendProblem(toDomainError(thrown), http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>());
+    const request = http.getRequest<FastifyRequest>();
+    sendProblem(toDomainError(thrown, bodyTypeOf(request)), request, http.getResponse<FastifyReply>());
   }
 }
 
 /** Also for what fails before a route is found. The OAuth endpoints have a form of their own. */
 export function sendProblem(error: DomainError, request: FastifyRequest, reply: FastifyReply): void {
-  const isOAuth = !request.is404 && request.url.startsWith(OAUTH_PREFIX);
-  const status = isOAuth ? oauthStatus(error) : STATUS[error.kind];
+  const inOAuthForm = isOAuth(request);
+  const status = inOAuthForm ? oauthStatus(error) : STATUS[error.kind];
   request.log[error.logLevel]({
     event: 'request_refused',
     code: error.code,
@@ -91,6 +97,6 @@ export function sendProblem(error: DomainError, request: FastifyRequest, reply: 
     .status(status)
     .headers(error.headers)
     .header('Cache-Control', 'no-store') // a route that may be cached has said so before it failed
-    .type(isOAuth ? 'application/json' : 'application/problem+json')
-    .send(JSON.stringify(isOAuth ? toOAuthError(error) : toProblem(error, request.id)));
+    .type(inOAuthForm ? 'application/json' : 'application/problem+json')
+    .send(JSON.stringify(inOAuthForm ? toOAuthError(error) : toProblem(error, request.id)));
 }

@@ -3,6 +3,9 @@ import mysql, { type Pool, type PoolConnection, type PoolOptions, type QueryErro
 /** Longest wait for a free connection of the pool. */
 const ACQUIRE_TIMEOUT_MS = 5_000;
 
+/** What nobody has used for so long is closed, well before the server would. */
+const IDLE_MS = 5_000;
+
 /** Strict, so that nothing is cut to fit (ASVS 2.2.1); in UTC; each statement sees what is committed when it starts. */
 const SESSION_SETTINGS = [
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
@@ -10,6 +13,8 @@ const SESSION_SETTINGS = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   // A request that waits for a row longer than this is better told to come again: it holds a connection meanwhile.
   'SET SESSION innodb_lock_wait_timeout = 2',
+  // A host that dies or freezes in a transaction says nothing any more, and its locks would stay for the server's eight hours.
+  'SET SESSION wait_timeout = 10',
 ];
 
 /**
@@ -21,7 +26,7 @@ export const boundedMysql = {
   ...mysql,
   createPool(options: PoolOptions): Pool {
     // No stack is taken for each query: TypeORM's own error has one.
-    const pool = mysql.createPool({ ...options, trace: false });
+    const pool = mysql.createPool({ ...options, gracefulEnd: true, trace: false });
     pool.on('connection', (connection) => {
       dropWhenLate(connection);
       for (const statement of SESSION_SETTINGS) {
@@ -30,6 +35,7 @@ export const boundedMysql = {
         });
       }
     });
+    closeIdle(pool);
     limitAcquisition(pool);
     return pool;
   },
@@ -48,6 +54,16 @@ function dropWhenLate(connection: PoolConnection): void {
     };
     return query(...args.slice(0, -1), observed);
   }) as typeof connection.query;
+}
+
+/** A statement on a connection that the server is closing would fail, so we are always first. */
+function closeIdle(pool: Pool): void {
+  const timers = new WeakMap<PoolConnection, NodeJS.Timeout>();
+  pool.on('release', (connection) => {
+    // With a callback: one that is closed already then says so to that, and does not throw.
+    timers.set(connection, setTimeout(() => connection.end(() => {}), IDLE_MS).unref());
+  });
+  pool.on('acquire', (connection) => clearTimeout(timers.get(connection)));
 }
 
 function limitAcquisition(pool: Pool): void {

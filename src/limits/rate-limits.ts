@@ -52,6 +52,9 @@ export interface Use {
   resetSeconds: number;
 }
 
+/** What the library has and does not declare. */
+type MemoryOf = RateLimiterStoreAbstract & { getInMemoryBlockMsBeforeExpire(key: string): number };
+
 const ATTEMPTS = 5;
 /** The library sets no limit of its own. */
 const TIMEOUT_MS = 5_000;
@@ -94,15 +97,23 @@ export class RateLimits {
         return { isAllowed: false, result: refusal };
       }
     });
+    const before = result.consumedPoints - points;
     return {
       isAllowed,
       isFirst: result.consumedPoints === points,
-      isFirstRefused: !isAllowed && result.consumedPoints - points <= limiter.points,
+      // The library's refusals from memory have consumed nothing.
+      isFirstRefused: !isAllowed && result.consumedPoints > limiter.points && before <= limiter.points,
       points: limiter.points,
       windowSeconds: limiter.duration,
       remaining: isAllowed ? result.remainingPoints : 0,
       resetSeconds: Math.max(1, Math.ceil(result.msBeforeNext / 1000)),
     };
+  }
+
+  /** Whether a key is so far beyond a budget that it is refused without asking the database. Uses nothing. */
+  isRefusedFromMemory(budget: Budget, whose: string): boolean {
+    const limiter = this.limiters[budget] as MemoryOf;
+    return limiter.getInMemoryBlockMsBeforeExpire(limiter.getKey(whose)) > 0;
   }
 
   /** Whether nothing is left of a budget. Uses nothing. */

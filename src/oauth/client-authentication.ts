@@ -2,24 +2,26 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { Clock } from '../common/clock.js';
+import { Clock, plusSeconds } from '../common/clock.js';
 import { TooManyRequests } from '../common/domain-error.js';
 import { clientAddress } from '../common/principal.js';
 import { Config } from '../config/config.js';
 import { clientBlock } from '../limits/client-block.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { Metrics } from '../metrics/metrics.js';
-import { ClientDirectory, type KnownClient } from './client-directory.js';
+import { ClientDirectory } from './client-directory.js';
 import { secretDigest } from './client-secret.entity.js';
 import { credentialsOf, type ClientCredentials, type Parameters } from './client-credentials.js';
 import { InvalidClient } from './oauth.errors.js';
 import type { ServiceClient } from './service-client.entity.js';
-import { ServiceClientRepository } from './service-client.repository.js';
+import { ServiceClientRepository, type KnownClient } from './service-client.repository.js';
 
 /** ASVS appendix C: no PKCS #1 v1.5. */
 export const ASSERTION_ALGORITHMS = ['ES256', 'ES384', 'PS256', 'EdDSA'];
 const MAX_ASSERTION_AGE_SECONDS = 300;
 const CLOCK_SKEW_SECONDS = 5;
+/** A used assertion is remembered for so much longer: an instance whose clock is ahead purges too. */
+const CLOCK_MARGIN_SECONDS = 60;
 const MAX_JTI_LENGTH = 256;
 
 /** Finds out which service sends a request, and makes sure of it. */
@@ -41,7 +43,7 @@ export class ClientAuthentication {
    */
   async authenticate(request: FastifyRequest, parameters: Parameters): Promise<ServiceClient> {
     try {
-      const { client } = await this.verify(credentialsOf(request, parameters));
+      const { client } = await this.verify(credentialsOf(request, parameters), request);
       this.metrics.clientAuthentications.inc({ result: 'success' });
       return client;
     } catch (error) {
@@ -58,32 +60,37 @@ export class ClientAuthentication {
     if (!use.isAllowed) throw new TooManyRequests('client_auth', use.resetSeconds);
   }
 
-  private verify(credentials: ClientCredentials): Promise<KnownClient> {
-    return credentials.method === 'client_secret_basic'
-      ? this.verifySecret(credentials.clientId, credentials.secret)
-      : this.verifyAssertion(credentials.assertion, credentials.clientId);
+  private async verify(credentials: ClientCredentials, request: FastifyRequest): Promise<KnownClient> {
+    if (credentials.method === 'client_secret_basic') {
+      const known = await this.find(credentials.clientId, request);
+      verifySecret(known, credentials.secret);
+      return known;
+    }
+    const known = await this.find(subjectOf(credentials.assertion), request);
+    await this.verifyAssertion(known, credentials.assertion, credentials.clientId);
+    return known;
   }
 
-  private async verifySecret(clientId: string, secret: string): Promise<KnownClient> {
-    const known = await this.directory.find(clientId);
+  /** Names that nobody knows cost an address that has failed far too often no query any more. */
+  private async find(id: string, request: FastifyRequest): Promise<KnownClient> {
+    const isFlood = () => this.limits.isRefusedFromMemory('client_auth', clientBlock(clientAddress(request)));
+    const known = (await this.directory.find(id)) ?? (isFlood() ? undefined : await this.directory.findNew(id));
     if (!known) throw new InvalidClient('unknown_client');
-    const digest = Buffer.from(secretDigest(secret));
-    if (!known.secrets.some((live) => timingSafeEqual(Buffer.from(live), digest))) {
-      throw new InvalidClient('wrong_secret');
-    }
     return known;
   }
 
   /** RFC 7523, sections 2.2 and 3. */
-  private async verifyAssertion(assertion: string, clientId: string | undefined): Promise<KnownClient> {
-    const known = await this.directory.find(subjectOf(assertion));
-    if (!known?.client.jwks) throw new InvalidClient('unknown_client');
-    const { id } = known.client;
+  private async verifyAssertion(
+    { client: { id, jwks } }: KnownClient,
+    assertion: string,
+    clientId: string | undefined,
+  ): Promise<void> {
+    if (!jwks) throw new InvalidClient('client_without_keys');
     if (clientId !== undefined && clientId !== id) throw new InvalidClient('another_client_id');
     const now = this.clock.now();
     let claims: JWTPayload;
     try {
-      const keys = createLocalJWKSet(JSON.parse(known.client.jwks) as JSONWebKeySet);
+      const keys = createLocalJWKSet(JSON.parse(jwks) as JSONWebKeySet);
       const verified = await jwtVerify(assertion, keys, {
         algorithms: ASSERTION_ALGORITHMS,
         issuer: id,
@@ -105,13 +112,18 @@ export class ClientAuthentication {
       throw new InvalidClient('assertion_lives_too_long');
     }
     const digest = createHash('sha256').update(`${id}|${jti}`).digest('base64url');
-    if (!(await this.rows.useAssertion({ digest, expiresAt }, now))) throw new InvalidClient('assertion_used');
-    return known;
+    const used = { digest, expiresAt: plusSeconds(expiresAt, CLOCK_MARGIN_SECONDS) };
+    if (!(await this.rows.useAssertion(used, now))) throw new InvalidClient('assertion_used');
   }
 }
 
 /** What an assertion may be addressed to besides the issuer. */
 const ENDPOINTS = ['/oauth/introspect', '/oauth/revoke', '/oauth/revocations'];
+
+function verifySecret({ secrets }: KnownClient, secret: string): void {
+  const digest = Buffer.from(secretDigest(secret));
+  if (!secrets.some((live) => timingSafeEqual(Buffer.from(live), digest))) throw new InvalidClient('wrong_secret');
+}
 
 function subjectOf(assertion: string): string {
   try {

@@ -1,40 +1,47 @@
 import { Injectable } from '@nestjs/common';
-import { LRUCache } from 'lru-cache';
 import { validate as isUuid } from 'uuid';
-import type { ServiceClient } from './service-client.entity.js';
-import { ServiceClientRepository } from './service-client.repository.js';
+import { BatchedLookup } from '../database/batched-lookup.js';
+import { ServiceClientRepository, type KnownClient } from './service-client.repository.js';
 
 /** What an operator changes is in force everywhere after so long, in milliseconds. */
 const MAX_AGE_MS = 1_000;
-const REMEMBERED = 1_000;
 
-/** A client as it authenticates. */
-export interface KnownClient {
-  client: ServiceClient;
-  /** SHA-256 of each live secret, base64url. */
-  secrets: string[];
-}
-
-/** The clients, remembered for a second: a service asks many times in one. */
+/**
+ * The clients. Operators make them, so they are few: the whole table is read once a second at most, for whoever asks then.
+ * What strangers send does not change what is remembered.
+ */
 @Injectable()
 export class ClientDirectory {
-  private readonly known = new LRUCache<string, KnownClient | { client: null }>({
-    max: REMEMBERED,
-    ttl: MAX_AGE_MS,
-    fetchMethod: (id) => this.load(id),
-  });
+  private known: ReadonlyMap<string, KnownClient> = new Map();
+  /** By the monotonic clock, in milliseconds. */
+  private readAt = -Infinity;
+  private reading: Promise<void> | undefined;
+  private readonly newcomers = new BatchedLookup<string, KnownClient>('clients', (ids) => this.rows.findKnown(ids));
 
   constructor(private readonly rows: ServiceClientRepository) {}
 
-  /** A client that is not disabled. */
+  /** A client that is not disabled, of those that were there within the last second. */
   async find(id: string): Promise<KnownClient | undefined> {
     if (!isUuid(id)) return undefined;
-    const known = await this.known.fetch(id.toLowerCase());
-    return known?.client && known.client.disabledAt === null ? known : undefined;
+    if (performance.now() - this.readAt > MAX_AGE_MS) {
+      await (this.reading ??= this.read().finally(() => (this.reading = undefined)));
+    }
+    return enabled(this.known.get(id.toLowerCase()));
   }
 
-  private async load(id: string): Promise<KnownClient | { client: null }> {
-    const client = await this.rows.findById(id);
-    return client ? { client, secrets: await this.rows.findSecrets(id) } : { client: null };
+  /** One that may have been made since. Asks the database. @throws Unavailable */
+  async findNew(id: string): Promise<KnownClient | undefined> {
+    if (!isUuid(id) || this.known.has(id.toLowerCase())) return undefined;
+    return enabled(await this.newcomers.load(id.toLowerCase()));
   }
+
+  private async read(): Promise<void> {
+    const readAt = performance.now();
+    this.known = await this.rows.findKnown();
+    this.readAt = readAt;
+  }
+}
+
+function enabled(known: KnownClient | undefined): KnownClient | undefined {
+  return known?.client.disabledAt === null ? known : undefined;
 }

@@ -53,7 +53,9 @@ export class FeedController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<string> {
     const gone = new AbortController();
-    request.raw.once('close', () => gone.abort());
+    // Not the request's `close`: a request is closed once its body has been read.
+    reply.raw.once('close', () => gone.abort());
+    if (request.raw.socket.destroyed) gone.abort();
     const signed = await this.feed.next(client, since, secondsOf(wait), gone.signal);
     reply.type('application/jwt');
     return signed;

@@ -9,6 +9,7 @@ import type { ServiceClient } from './service-client.entity.js';
 import { VerifierLag } from './verifier-lag.js';
 
 const TYPE = 'revocations+jwt';
+const KEY_MAX_AGE_MS = 1_000;
 
 /** Answers the services that follow the feed. */
 @Injectable()
@@ -16,6 +17,7 @@ export class FeedService {
   /** What was signed last for each cursor: a thousand services that have heard the same hear the same. */
   private signed = new Map<Cursor | undefined, Promise<string>>();
   private signedFor = '';
+  private key: { of: Cursor; readAt: number; pair: ReturnType<SigningKeys['signingKey']> } | undefined;
 
   constructor(
     private readonly config: Config,
@@ -53,8 +55,21 @@ export class FeedService {
     return known;
   }
 
+  /**
+   * The key to sign with, read once a second at most and after all news. That a key was revoked is news: it does not sign what
+   * comes after that.
+   */
+  private signingKey(cursor: Cursor): ReturnType<SigningKeys['signingKey']> {
+    const now = performance.now();
+    if (this.key?.of !== cursor || now - this.key.readAt > KEY_MAX_AGE_MS) {
+      this.key = { of: cursor, readAt: now, pair: this.keys.signingKey() };
+      this.key.pair.catch(() => (this.key = undefined));
+    }
+    return this.key.pair;
+  }
+
   private async signNow({ cursor, asOf, isFull, entries }: FeedPage): Promise<string> {
-    const { kid, privateKey } = await this.keys.signingKey();
+    const { kid, privateKey } = await this.signingKey(cursor);
     const payload = {
       issuer: this.config.issuer,
       cursor,

@@ -12,6 +12,7 @@ import {
   type Repository,
 } from 'typeorm';
 import { isSqlite } from '../database/data-source.js';
+import { instantOf } from '../database/raw-rows.js';
 import { inTransaction } from '../database/transaction.js';
 import { Revocation, type RevocationKind } from './revocation.entity.js';
 import { RevocationFeedState } from './revocation-feed.entity.js';
@@ -47,13 +48,8 @@ export class RevocationFeedRepository {
   /** The feed's epoch, and the last position that was given. Begins the feed where there is none. */
   async state(): Promise<{ epoch: string; position: number }> {
     const rows = this.dataSource.getRepository(RevocationFeedState);
-    const [last] = await this.revocations.find({ order: { [this.order]: 'DESC' }, take: 1 });
-    const position = Number(last?.[this.order] ?? 0);
-    const begun = { id: ID, epoch: randomBytes(EPOCH_BYTES).toString('base64url'), position };
-    const known = await rows.findOneBy({ id: ID });
-    if (!known) await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
-    const state = known ?? (await rows.findOneByOrFail({ id: ID }));
-    return { epoch: state.epoch, position: this.order === 'seq' ? position : state.position };
+    const { epoch, position } = (await rows.findOneBy({ id: ID })) ?? (await this.start());
+    return { epoch, position: this.order === 'seq' ? await this.lastSeq() : position };
   }
 
   /** What comes after a position, in its order, and whether there are rows that have none yet. One query of `limit` rows. */
@@ -70,10 +66,37 @@ export class RevocationFeedRepository {
     while ((await inTransaction(this.dataSource, (transaction) => this.placeBatch(transaction))) === BATCH);
   }
 
-  /** What is live at `now`, up to a position, in its order. */
+  /** What is live at `now`, up to a position, in its order. May be much, so no entities are made of it. */
   async findLive(through: number, now: Date): Promise<FeedEntry[]> {
-    const rows = await this.find({ [this.order]: LessThanOrEqual(through), expiresAt: MoreThan(now) });
-    return rows.filter(isPlaced);
+    const rows = await this.revocations
+      .createQueryBuilder('row')
+      .select(`row.${this.order} AS position, row.kind AS kind, row.value AS value`)
+      .addSelect('row.notBefore AS notBefore, row.expiresAt AS expiresAt')
+      .where({ [this.order]: LessThanOrEqual(through), expiresAt: MoreThan(now) })
+      .orderBy(`row.${this.order}`)
+      .getRawMany<LiveRow>();
+    return rows.map(({ position, kind, value, notBefore, expiresAt }) => ({
+      position: Number(position),
+      kind,
+      value,
+      notBefore: notBefore === null ? null : instantOf(notBefore),
+      expiresAt: instantOf(expiresAt),
+    }));
+  }
+
+  private async start(): Promise<RevocationFeedState> {
+    const rows = this.dataSource.getRepository(RevocationFeedState);
+    const [last] = await this.revocations.find({ select: { position: true }, order: { position: 'DESC' }, take: 1 });
+    const begun = { id: ID, epoch: randomBytes(EPOCH_BYTES).toString('base64url'), position: last?.position ?? 0 };
+    await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
+    return rows.findOneByOrFail({ id: ID });
+  }
+
+  /** Of SQLite, which knows it also when the row is gone: by the rows alone the feed would go back when the table is empty. */
+  private async lastSeq(): Promise<number> {
+    const query = `SELECT seq FROM sqlite_sequence WHERE name = 'revocations'`;
+    const [last] = await this.dataSource.query<{ seq: number }[]>(query);
+    return last?.seq ?? 0;
   }
 
   private async find(
@@ -114,6 +137,15 @@ export class RevocationFeedRepository {
   private get revocations(): Repository<Revocation> {
     return this.dataSource.getRepository(Revocation);
   }
+}
+
+/** As the driver gives it. */
+interface LiveRow {
+  position: number | string;
+  kind: RevocationKind;
+  value: string;
+  notBefore: Date | string | null;
+  expiresAt: Date | string;
 }
 
 type Unplaced = Omit<FeedEntry, 'position'> & { position: null };

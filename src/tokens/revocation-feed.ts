@@ -34,6 +34,7 @@ export interface FeedPage {
 export class RevocationFeed {
   private readonly logger = new Logger(RevocationFeed.name);
   private readonly looks = new Coalesced(() => this.look());
+  private readonly fullReads = new Coalesced(() => this.readEverything());
   private readonly waiting = new Set<() => void>();
   private epoch = '';
   private head = 0;
@@ -41,6 +42,8 @@ export class RevocationFeed {
   private floor = 0;
   private recent: FeedEntry[] = [];
   private asOf = new Date(0);
+  /** Everything as of the last look, once somebody has asked for it. */
+  private full: FeedPage | undefined;
   /** By the monotonic clock, in milliseconds. */
   private lookedAt = -Infinity;
   private ownNews = 0;
@@ -53,10 +56,10 @@ export class RevocationFeed {
     private readonly clock: Clock,
   ) {}
 
-  /** Begins to follow. */
-  start(): void {
+  /** Begins to follow, the first look after so many milliseconds. */
+  start(afterMs = INTERVAL_MS): void {
     if (this.isStopped) return;
-    this.timer = setTimeout(() => void this.follow(), INTERVAL_MS);
+    this.timer = setTimeout(() => void this.follow(), afterMs);
     this.timer.unref();
   }
 
@@ -97,7 +100,7 @@ export class RevocationFeed {
       const entries = this.recent.filter((entry) => entry.position > position && entry.expiresAt > asOf);
       return { cursor: this.at(head), asOf, isFull: false, entries };
     }
-    return { cursor: this.at(head), asOf, isFull: true, entries: await this.rows.findLive(head, asOf) };
+    return this.fullReads.run();
   }
 
   /**
@@ -150,11 +153,15 @@ export class RevocationFeed {
 
   /** The position of a cursor in what was read lately; undefined when it is not one of this feed. */
   private async locate(cursor: Cursor | undefined): Promise<number | undefined> {
-    if (performance.now() - this.lookedAt > MAX_AGE_MS) await this.catchUp();
+    await this.freshen();
     const position = this.positionOf(cursor);
     if (position === undefined || position <= this.head) return position;
     await this.catchUp(); // given by an instance that is ahead of us
     return this.positionOf(cursor);
+  }
+
+  private async freshen(): Promise<void> {
+    if (performance.now() - this.lookedAt > MAX_AGE_MS) await this.catchUp();
   }
 
   private async catchUp(): Promise<void> {
@@ -165,7 +172,18 @@ export class RevocationFeed {
     }
   }
 
+  /** One at a time, and one for all who ask between two looks: it may be much. */
+  private async readEverything(): Promise<FeedPage> {
+    await this.freshen();
+    if (this.full) return this.full;
+    const { head, asOf } = this;
+    const page = { cursor: this.at(head), asOf, isFull: true, entries: await this.rows.findLive(head, asOf) };
+    if (this.asOf === asOf) this.full = page;
+    return page;
+  }
+
   private async follow(): Promise<void> {
+    const startedAt = performance.now();
     try {
       await this.looks.run();
       this.isFailing = false;
@@ -173,7 +191,7 @@ export class RevocationFeed {
       if (!this.isFailing) this.logger.warn({ event: 'background_work_failed', reason: 'revocation_feed', err: error });
       this.isFailing = true;
     }
-    this.start();
+    this.start(Math.max(0, INTERVAL_MS - (performance.now() - startedAt)));
   }
 
   private async look(): Promise<void> {
@@ -188,6 +206,7 @@ export class RevocationFeed {
       isMore = hasUnplaced || entries.length === KEPT;
     }
     this.asOf = asOf;
+    this.full = undefined;
     if (this.ownNews === ownNews) this.lookedAt = lookedAt; // else there is more already
     if (this.head > head) this.wake();
   }

@@ -1,7 +1,9 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { JWT_BEARER } from '../../src/oauth/client-credentials.js';
+import { ServiceClientRepository } from '../../src/oauth/service-client.repository.js';
 import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 import { basic, makeService, postForm, type Service } from '../support/service-client.js';
@@ -129,6 +131,36 @@ describe('a request', () => {
     expect([tooLarge.status, tooLarge.body.error]).toEqual([413, 'invalid_request']);
   });
 
+  test('is the same request however its address is written', async () => {
+    const { hostname, port } = new URL(gatehouse.origin);
+    const send = (path: string, type: string, body: string) =>
+      new Promise<{ status: number | undefined; body: Record<string, unknown> }>((resolve, reject) => {
+        const headers = { Authorization: service.basic, 'Content-Type': type };
+        const request = httpRequest({ hostname, port, path, method: 'POST', headers }, (response) => {
+          let text = '';
+          response.on('data', (chunk) => (text += chunk));
+          response.on('end', () => resolve({ status: response.statusCode, body: JSON.parse(text) }));
+        });
+        request.on('error', reject).end(body);
+      });
+    for (const path of ['/%6Fauth/introspect', 'http://x.example/oauth/introspect']) {
+      const json = await send(path, 'application/json', '{"token":1}');
+      expect(json, path).toMatchObject({ status: 415, body: { error: 'invalid_request' } });
+      const form = await send(path, 'application/x-www-form-urlencoded', 'token=x');
+      expect(form, path).toMatchObject({ status: 200, body: { active: false } });
+    }
+  });
+
+  test('with a body that is no form is told to send one', async () => {
+    const types = ['application/json', 'text/plain', 'application/x-www-form-urlencoded; charset=utf-16'];
+    for (const type of types) {
+      const headers = { Authorization: service.basic, 'Content-Type': type };
+      const { status, body } = await gatehouse.post('/oauth/introspect', undefined, { raw: '{}', headers });
+      expect(status, type).toBe(415);
+      expect(body.error_description, type).toContain('application/x-www-form-urlencoded');
+    }
+  });
+
   test('as a form is refused everywhere else', async () => {
     expect((await postForm(gatehouse, '/auth/login', { email: 'a@example.com', password: 'x' })).status).toBe(415);
   });
@@ -208,6 +240,24 @@ describe('a client that signs', () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401, 401]);
   });
 
+  test('may not use it again where another instance’s clock is ahead', async () => {
+    const ahead = await gatehouse.another();
+    ahead.passSeconds(60);
+    const one = await assertion({ exp: now() + 30 });
+    expect((await ask(one)).status).toBe(200);
+    const later = await assertion({ exp: now() + 120 });
+    const parameters = { token, client_assertion_type: JWT_BEARER, client_assertion: later };
+    expect((await postForm(ahead, '/oauth/introspect', parameters)).status, 'purges by its clock').toBe(200);
+    expect((await ask(one)).status).toBe(401);
+    await ahead.stop();
+  });
+
+  test('does not do so in an address, which is in logs', async () => {
+    const query = new URLSearchParams({ client_assertion_type: JWT_BEARER, client_assertion: await assertion() });
+    const { status, body } = await gatehouse.get(`/oauth/revocations?${query.toString()}`);
+    expect([status, body.error]).toEqual([401, 'invalid_client']);
+  });
+
   test('is refused with anything else', async () => {
     const another = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
     const forged = await new SignJWT({ iss: id, sub: id, aud: gatehouse.issuer, exp: now() + 60, jti: 'f' })
@@ -224,6 +274,7 @@ describe('a client that signs', () => {
       await assertion({ exp: undefined }),
       await assertion({ jti: undefined }),
       await assertion({ jti: 7 }),
+      await assertion({ sub: 7 }),
       await assertion({ nbf: now() + 60 }),
     ];
     for (const one of wrong) expect((await ask(one)).body, one).toMatchObject({ error: 'invalid_client' });
@@ -280,5 +331,23 @@ describe('budgets', () => {
       statuses.push((await postForm(limited, '/oauth/introspect', { token: 'x' }, wrong)).status);
     expect(statuses).toEqual([401, 401, 401, 429]);
     expect((await service.introspect('x', limited)).status).toBe(200);
+  });
+
+  // Proves ASVS 10.4.10: failed authentications of clients, and introspections, have a budget
+  test('a flood of unknown clients costs no queries, and keeps no known one out', async () => {
+    const flood = (count: number) =>
+      Promise.all(
+        Array.from({ length: count }, () =>
+          postForm(limited, '/oauth/introspect', { token: 'x' }, { Authorization: basic(randomUUID(), 'x') }),
+        ),
+      );
+    await flood(6);
+    await service.introspect('x', limited);
+    const find = vi.spyOn(limited.app.get(ServiceClientRepository), 'findKnown');
+    const statuses = (await flood(20)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([429]));
+    expect(find.mock.calls.filter(([ids]) => ids)).toEqual([]);
+    expect((await service.introspect('x', limited)).status).toBe(200);
+    find.mockRestore();
   });
 });

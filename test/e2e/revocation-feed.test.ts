@@ -3,6 +3,7 @@ import mysql from 'mysql2/promise';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { KeyRotation } from '../../src/tokens/key-rotation.js';
 import { RevocationFeed } from '../../src/tokens/revocation-feed.js';
 import { RevocationFeedRepository } from '../../src/tokens/revocation-feed.repository.js';
 import { startGatehouse, type Gatehouse, type Tokens } from '../support/gatehouse.js';
@@ -11,6 +12,9 @@ import { makeService, postForm, type Service } from '../support/service-client.j
 import { isDatabaseServer } from '../support/server-process.js';
 
 const testOnServer: typeof test = isDatabaseServer() ? test : ((() => {}) as never);
+
+/** Far less than the 25 s after which a request that waits ends by itself. */
+const SOON_MS = 5_000;
 
 let gatehouse: Gatehouse;
 let service: Service;
@@ -143,39 +147,114 @@ describe('waiting', () => {
     const { cursor } = await service.feed();
     const waiting = service.feed(cursor, 25, other);
     while (feedOf(other).waiters === 0) await sleep(10);
+    const startedAt = performance.now();
     await other.stop();
     expect(await waiting).toMatchObject({ entries: [] });
+    expect(performance.now() - startedAt).toBeLessThan(SOON_MS);
   });
 
-  test('leaves nothing behind when the client goes', async () => {
+  test.each(['GET', 'POST'])('leaves nothing behind when the client goes: %s', async (method) => {
     const { cursor } = await service.feed();
     const gone = new AbortController();
-    const url = `${gatehouse.origin}/oauth/revocations?since=${cursor}&wait=25`;
-    const waiting = fetch(url, { headers: { Authorization: service.basic }, signal: gone.signal });
+    const parameters = new URLSearchParams({ since: cursor, wait: '25' });
+    const url = `${gatehouse.origin}/oauth/revocations`;
+    const options = { headers: { Authorization: service.basic }, signal: gone.signal };
+    const waiting =
+      method === 'GET'
+        ? fetch(`${url}?${parameters.toString()}`, options)
+        : fetch(url, { ...options, method, body: parameters });
     while (feedOf().waiters === 0) await sleep(10);
+    const startedAt = performance.now();
     gone.abort();
     await expect(waiting).rejects.toThrow();
     while (feedOf().waiters > 0) await sleep(10);
+    expect(performance.now() - startedAt).toBeLessThan(SOON_MS);
   });
 
-  test('of a thousand costs no more queries than that of none', async () => {
-    const { cursor } = await service.feed();
-    const gone = new AbortController();
-    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
-    const during = async (ms: number) => {
-      look.mockClear();
-      await sleep(ms);
-      return look.mock.calls.length;
+  test('of hundreds of services costs one query a tick, and three a second for clients and keys', async () => {
+    const services = await Promise.all(Array.from({ length: 200 }, () => makeService(gatehouse)));
+    let isOver = false;
+    let answers = 0;
+    const follow = async (one: Service) => {
+      for (let { cursor } = await one.feed(); !isOver; answers++) ({ cursor } = await one.feed(cursor, 1));
     };
-    const waits = Array.from({ length: 1_000 }, () => feedOf().waitFor(cursor, 25_000, gone.signal));
-    await vi.waitFor(() => expect(feedOf().waiters).toBe(1_000));
-    const queries = await during(1_000);
-    expect(queries).toBeGreaterThan(0);
-    expect(queries).toBeLessThanOrEqual(13); // one every 80 ms
-    gone.abort();
-    await Promise.all(waits);
+    const statements: string[] = [];
+    const log = vi.spyOn(gatehouse.dataSource.logger, 'logQuery');
+    const following = services.map((one) => sleep(Math.random() * 1_000).then(() => follow(one)));
+    await sleep(2_000);
+    answers = 0;
+    log.mockImplementation((statement) => void statements.push(statement));
+    const startedAt = performance.now();
+    await sleep(3_000);
+    const seconds = (performance.now() - startedAt) / 1000;
+    log.mockRestore();
+    isOver = true;
+    expect(answers).toBeGreaterThan(200);
+    const count = (table: RegExp) => statements.filter((statement) => table.test(statement)).length / seconds;
+    expect(count(/\brevocations\b/)).toBeGreaterThan(0);
+    expect(count(/\brevocations\b/)).toBeLessThanOrEqual(12.5 + 1);
+    expect(count(/\b(clients|client_secrets)\b/)).toBeLessThanOrEqual(2 + 1);
+    expect(count(/\bsigning_keys\b/)).toBeLessThanOrEqual(1 + 1);
+    await Promise.all(following);
+  });
+
+  test('adds nothing to the time between two looks that the look itself takes', async () => {
+    const rows = gatehouse.app.get(RevocationFeedRepository);
+    const find = rows.findAfter.bind(rows);
+    const look = vi.spyOn(rows, 'findAfter').mockImplementation(async (...asked) => {
+      await sleep(70);
+      return find(...asked);
+    });
+    await sleep(1_500);
+    expect(look.mock.calls.length).toBeGreaterThan(12); // 18; one every 150 ms would be 10
     look.mockRestore();
   });
+});
+
+describe('everything', () => {
+  test('is read once for all who ask between two looks, and once at a time', async () => {
+    await logOut();
+    const rows = gatehouse.app.get(RevocationFeedRepository);
+    const find = rows.findLive.bind(rows);
+    let underWay = 0;
+    let most = 0;
+    const read = vi.spyOn(rows, 'findLive').mockImplementation(async (...asked) => {
+      most = Math.max(most, ++underWay);
+      await sleep(200);
+      underWay -= 1;
+      return find(...asked);
+    });
+    const pages = await Promise.all(Array.from({ length: 100 }, (_, i) => sleep(i * 3).then(() => feedOf().read())));
+    expect(most).toBe(1);
+    expect(read.mock.calls.length).toBeLessThanOrEqual(4);
+    for (const page of pages) expect(valuesOf(page)).toContain(claimsOf(tokens.access_token).sid);
+    read.mockRestore();
+  });
+
+  test('has what was revoked while it was being read', async () => {
+    const rows = gatehouse.app.get(RevocationFeedRepository);
+    const find = rows.findLive.bind(rows);
+    const read = vi.spyOn(rows, 'findLive').mockImplementation(async (...asked) => {
+      const entries = await find(...asked);
+      await sleep(200);
+      return entries;
+    });
+    const early = feedOf().read();
+    await sleep(50);
+    await logOut();
+    expect(valuesOf(await service.feed())).toContain(claimsOf(tokens.access_token).sid);
+    await early;
+    read.mockRestore();
+  });
+});
+
+test('goes on from where it was when an instance starts on an empty table', async () => {
+  await logOut();
+  const { cursor } = await service.feed();
+  await gatehouse.sql('DELETE FROM revocations');
+  const other = await gatehouse.another();
+  expect(await service.feed(cursor, 0, other)).toMatchObject({ full: false, cursor, entries: [] });
+  await other.stop();
 });
 
 // Proves ours (Checking tokens): a revocation that is committed late is told all the same, after those that were read before it
@@ -217,6 +296,24 @@ describe('a revocation', () => {
     await connection.end();
     await logOut();
     expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
+  });
+
+  testOnServer('is told although a host died in the middle of giving places', async () => {
+    const { cursor } = await service.feed();
+    const frozen = gatehouse.dataSource.createQueryRunner();
+    await frozen.startTransaction();
+    await frozen.query('UPDATE revocation_feed SET position = position');
+    const startedAt = performance.now();
+    await logOut();
+    const waiting = async (): Promise<string[]> => {
+      const news = await service.feed(cursor).catch(() => undefined);
+      return news?.entries.length ? valuesOf(news) : sleep(500).then(waiting);
+    };
+    expect(await waiting()).toEqual([claimsOf(tokens.access_token).sid]);
+    expect(performance.now() - startedAt).toBeGreaterThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+    await expect(frozen.query('SELECT 1')).rejects.toThrow();
+    await frozen.release();
   });
 
   test('of hundreds at once has one place, the same on every instance', async () => {
@@ -271,6 +368,21 @@ describe('a request', () => {
     away.mockRestore();
     expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
   });
+});
+
+test('is signed by no key that was revoked, and the next page after that already', async () => {
+  const other = await gatehouse.another();
+  const kidOf = async (at: Gatehouse) => {
+    const { text } = await at.get('/oauth/revocations', { headers: { Authorization: service.basic } });
+    return JSON.parse(Buffer.from(text.split('.')[0] as string, 'base64url').toString()).kid as string;
+  };
+  const kid = await kidOf(gatehouse);
+  expect(await kidOf(other)).toBe(kid);
+  await gatehouse.app.get(KeyRotation).revoke(kid, { type: 'operator', id: 'tester' });
+  expect(await kidOf(gatehouse)).not.toBe(kid);
+  await feedOf(other).cursor(); // the next look
+  expect(await kidOf(other)).not.toBe(kid);
+  await other.stop();
 });
 
 test('how far a service is behind is a metric', async () => {

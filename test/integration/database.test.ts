@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { DatabaseLog } from '../../src/database/database-log.js';
 import { inTransaction } from '../../src/database/transaction.js';
@@ -99,15 +100,31 @@ onMysql('every connection', () => {
   test('is strict, in UTC and reads what is committed', async () => {
     const settings = await Promise.all(
       Array.from({ length: 12 }, () =>
-        gatehouse.sql('SELECT @@sql_mode AS mode, @@time_zone AS zone, CONNECTION_ID() AS id'),
+        gatehouse.sql(
+          'SELECT @@sql_mode AS mode, @@time_zone AS zone, @@wait_timeout AS silence, CONNECTION_ID() AS id',
+        ),
       ),
     );
     expect(new Set(settings.map(([row]) => row.id)).size).toBeGreaterThan(1);
     for (const [row] of settings) {
       expect(row.mode).toContain('STRICT_ALL_TABLES');
       expect(row.zone).toBe('+00:00');
+      expect(Number(row.silence)).toBe(10);
     }
     await expect(gatehouse.sql('INSERT INTO probe VALUES (99, NULL)')).rejects.toThrow();
+  });
+
+  test('that nobody uses is closed before the server would, and nobody meets a closed one', async () => {
+    const use = () => Promise.all(Array.from({ length: 12 }, () => gatehouse.sql('SELECT SLEEP(0.1)')));
+    const open = async () => {
+      const query = 'SELECT COUNT(*) AS n FROM information_schema.processlist WHERE db = DATABASE()';
+      return Number((await gatehouse.sql(query))[0].n);
+    };
+    await use();
+    expect(await open()).toBe(10);
+    await sleep(7_000);
+    expect(await open()).toBeLessThan(5); // those of the background work
+    await use();
   });
 
   test('a statement that takes too long gives its connection up, and says nothing but that', async () => {
