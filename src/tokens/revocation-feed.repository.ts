@@ -47,13 +47,14 @@ export class RevocationFeedRepository {
   /** The feed's epoch, and the last position that was given. Begins the feed where there is none. */
   async state(): Promise<{ epoch: string; position: number }> {
     const rows = this.dataSource.getRepository(RevocationFeedState);
-    const [last] = await this.revocations.find({ order: { [this.order]: 'DESC' }, take: 1 });
-    const position = Number(last?.[this.order] ?? 0);
-    const begun = { id: ID, epoch: randomBytes(EPOCH_BYTES).toString('base64url'), position };
-    const known = await rows.findOneBy({ id: ID });
-    if (!known) await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
-    const state = known ?? (await rows.findOneByOrFail({ id: ID }));
-    return { epoch: state.epoch, position: this.order === 'seq' ? position : state.position };
+    const { epoch, position } = (await rows.findOneBy({ id: ID })) ?? (await this.begin());
+    return { epoch, position: this.order === 'seq' ? await this.lastSeq() : position };
+  }
+
+  /** Ends an epoch and begins another one, unless somebody has. What `state` says then. */
+  async renew(epoch: string): Promise<{ epoch: string; position: number }> {
+    await this.dataSource.getRepository(RevocationFeedState).update({ id: ID, epoch }, { epoch: newEpoch() });
+    return this.state();
   }
 
   /** What comes after a position, in its order, and whether there are rows that have none yet. One query of `limit` rows. */
@@ -74,6 +75,22 @@ export class RevocationFeedRepository {
   async findLive(through: number, now: Date): Promise<FeedEntry[]> {
     const rows = await this.find({ [this.order]: LessThanOrEqual(through), expiresAt: MoreThan(now) });
     return rows.filter(isPlaced);
+  }
+
+  private async begin(): Promise<RevocationFeedState> {
+    const rows = this.dataSource.getRepository(RevocationFeedState);
+    const [last] = await this.revocations.find({ order: { [this.order]: 'DESC' }, take: 1 });
+    const begun = { id: ID, epoch: newEpoch(), position: Number(last?.[this.order] ?? 0) };
+    await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
+    return rows.findOneByOrFail({ id: ID });
+  }
+
+  /** The last `seq` that SQLite has given; of a row that may have been purged since. */
+  private async lastSeq(): Promise<number> {
+    const [row] = await this.dataSource.query<{ seq: number }[]>(
+      `SELECT seq FROM sqlite_sequence WHERE name = 'revocations'`,
+    );
+    return row?.seq ?? 0;
   }
 
   private async find(
@@ -114,6 +131,10 @@ export class RevocationFeedRepository {
   private get revocations(): Repository<Revocation> {
     return this.dataSource.getRepository(Revocation);
   }
+}
+
+function newEpoch(): string {
+  return randomBytes(EPOCH_BYTES).toString('base64url');
 }
 
 type Unplaced = Omit<FeedEntry, 'position'> & { position: null };
