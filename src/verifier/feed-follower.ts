@@ -185,7 +185,7 @@ export class FeedFollower {
     const leftMs = maxStalenessMs - stalenessMs - waitSeconds * 1000;
     const isFirst = this.cursor === undefined;
     // A connection that is dead is given up while there is time to ask over another one. Then we are patient.
-    const isHasty = !isFirst && this.failures === 0 && leftMs > 0;
+    const isHasty = this.failures === 0 && leftMs > 2 * MIN_ROUND_MS;
     const patienceMs = isFirst ? Math.max(timeoutMs, FIRST_TIMEOUT_MS) : timeoutMs;
     const query = isFirst ? '' : `?since=${this.cursor}&wait=${waitSeconds}`;
     let answer: HttpAnswer;
@@ -194,9 +194,7 @@ export class FeedFollower {
         method: 'GET',
         url: `${baseUrl}/oauth/revocations${query}`,
         headers: { authorization: basicCredentials(this.settings), accept: 'application/jwt' },
-        timeoutMs: isFirst
-          ? patienceMs
-          : waitSeconds * 1000 + Math.round(isHasty ? Math.min(patienceMs, leftMs / 2) : patienceMs),
+        timeoutMs: waitSeconds * 1000 + (isHasty ? Math.min(patienceMs, Math.round(leftMs / 2)) : patienceMs),
         bodyTimeoutMs: isHasty ? undefined : BODY_TIMEOUT_MS,
         maxOctets: MAX_OCTETS,
       });
