@@ -14,8 +14,10 @@ export async function startMint() {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: KID, alg: 'ES256', use: 'sig' }] };
 
-  const jws = (typ, payload) => {
-    const input = [{ alg: 'ES256', typ, kid: KID }, payload].map((part) => encoded(JSON.stringify(part))).join('.');
+  const jws = (typ, payload, more = {}) => {
+    const input = [{ alg: 'ES256', typ, kid: KID, ...more }, payload]
+      .map((part) => encoded(JSON.stringify(part)))
+      .join('.');
     return `${input}.${sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   };
 
@@ -33,7 +35,7 @@ export async function startMint() {
     const isUpToDate = parameters.get('since') === CURSOR;
     if (isUpToDate) await sleep(1000 * Number(parameters.get('wait') ?? 0), undefined, { ref: false });
     const payload = { issuer, cursor: CURSOR, as_of: seconds(), full: !isUpToDate, entries: [] };
-    return jws('revocations+jwt', payload);
+    return jws('revocations+jwt', payload, isUpToDate ? { since: CURSOR } : {});
   }
 
   return {

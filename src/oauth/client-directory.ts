@@ -16,7 +16,10 @@ export class ClientDirectory {
   /** By the monotonic clock, in milliseconds. */
   private readAt = -Infinity;
   private reading: Promise<void> | undefined;
-  private readonly newcomers = new BatchedLookup<string, KnownClient>('clients', (ids) => this.rows.findKnown(ids));
+  private readonly newcomers = new BatchedLookup('clients', async (ids: readonly string[]) => {
+    const known = await this.rows.findKnown(ids);
+    return ids.map((id) => known.get(id));
+  });
 
   constructor(private readonly rows: ServiceClientRepository) {}
 

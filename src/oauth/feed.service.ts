@@ -40,8 +40,8 @@ export class FeedService {
   ): Promise<string> {
     this.lag.note(client, since);
     await this.feed.waitFor(since, waitSeconds * 1000, gone);
+    this.lag.note(client, since); // it has no more yet: what it is told now, it shows by asking from there
     const page = await this.feed.read(since);
-    this.lag.note(client, page.cursor);
     return this.sign(since, page);
   }
 
@@ -50,7 +50,7 @@ export class FeedService {
     if (state !== this.signedFor) this.signed = new Map();
     this.signedFor = state;
     const key = page.isFull ? undefined : since;
-    const known = this.signed.get(key) ?? this.signNow(page);
+    const known = this.signed.get(key) ?? this.signNow(key, page);
     this.signed.set(key, known);
     return known;
   }
@@ -68,7 +68,8 @@ export class FeedService {
     return this.key.pair;
   }
 
-  private async signNow({ cursor, asOf, isFull, entries }: FeedPage): Promise<string> {
+  /** @param since the cursor that a page is the continuation of: in the header, so that nobody takes it for that of another. */
+  private async signNow(since: Cursor | undefined, { cursor, asOf, isFull, entries }: FeedPage): Promise<string> {
     const { kid, privateKey } = await this.signingKey(cursor);
     const payload = {
       issuer: this.config.issuer,
@@ -80,7 +81,7 @@ export class FeedService {
     return this.jwt.sign(payload, {
       privateKey: privateKey as never,
       algorithm: ALGORITHM,
-      header: { alg: ALGORITHM, typ: TYPE, kid },
+      header: { alg: ALGORITHM, typ: TYPE, kid, ...(since !== undefined && { since }) },
       noTimestamp: true,
     });
   }

@@ -15,7 +15,7 @@ export class VerifierLag {
     metrics: Metrics,
   ) {
     metrics.gaugeBy('verifier_lag', 'Revocations that a service has not heard of.', 'client', () =>
-      [...this.heard].map(([client, { cursor }]) => [client, this.feed.lagOf(cursor) ?? 0]),
+      [...this.heard].map(([client, { cursor }]) => [client, this.feed.lagOf(cursor)]),
     );
     metrics.gaugeBy('verifier_silent_seconds', 'Since when a service has not asked here.', 'client', () =>
       [...this.heard].map(([client, { at }]) => [client, (this.clock.now().getTime() - at.getTime()) / 1000]),
@@ -23,7 +23,7 @@ export class VerifierLag {
     metrics.gauge('feed_waiting', 'Requests that wait for news of the feed.', () => this.feed.waiters);
   }
 
-  /** A service has this cursor now. */
+  /** A service asks for what came after this cursor. */
   note({ name }: ServiceClient, cursor: Cursor | undefined): void {
     this.heard.set(name, { cursor, at: this.clock.now() });
   }

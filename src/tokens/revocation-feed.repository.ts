@@ -48,8 +48,14 @@ export class RevocationFeedRepository {
   /** The feed's epoch, and the last position that was given. Begins the feed where there is none. */
   async state(): Promise<{ epoch: string; position: number }> {
     const rows = this.dataSource.getRepository(RevocationFeedState);
-    const { epoch, position } = (await rows.findOneBy({ id: ID })) ?? (await this.start());
+    const { epoch, position } = (await rows.findOneBy({ id: ID })) ?? (await this.begin());
     return { epoch, position: this.order === 'seq' ? await this.lastSeq() : position };
+  }
+
+  /** Ends an epoch and begins another one, unless somebody has. What `state` says then. */
+  async renew(epoch: string): Promise<{ epoch: string; position: number }> {
+    await this.dataSource.getRepository(RevocationFeedState).update({ id: ID, epoch }, { epoch: newEpoch() });
+    return this.state();
   }
 
   /** What comes after a position, in its order, and whether there are rows that have none yet. One query of `limit` rows. */
@@ -84,10 +90,10 @@ export class RevocationFeedRepository {
     }));
   }
 
-  private async start(): Promise<RevocationFeedState> {
+  private async begin(): Promise<RevocationFeedState> {
     const rows = this.dataSource.getRepository(RevocationFeedState);
     const [last] = await this.revocations.find({ select: { position: true }, order: { position: 'DESC' }, take: 1 });
-    const begun = { id: ID, epoch: randomBytes(EPOCH_BYTES).toString('base64url'), position: last?.position ?? 0 };
+    const begun = { id: ID, epoch: newEpoch(), position: last?.position ?? 0 };
     await rows.createQueryBuilder().insert().values(begun).orIgnore().updateEntity(false).execute();
     return rows.findOneByOrFail({ id: ID });
   }
@@ -101,13 +107,13 @@ export class RevocationFeedRepository {
 
   private async find(
     where: FindOptionsWhere<Revocation> | FindOptionsWhere<Revocation>[],
-    take?: number,
+    take: number,
   ): Promise<(FeedEntry | Unplaced)[]> {
     const rows = await this.revocations.find({
       select: COLUMNS,
       where,
       order: { [this.order]: 'ASC' },
-      ...(take !== undefined && { take }),
+      take,
     });
     return rows.map((row) => ({ ...row, position: this.order === 'seq' ? Number(row.seq) : row.position }));
   }
@@ -146,6 +152,10 @@ interface LiveRow {
   value: string;
   notBefore: Date | string | null;
   expiresAt: Date | string;
+}
+
+function newEpoch(): string {
+  return randomBytes(EPOCH_BYTES).toString('base64url');
 }
 
 type Unplaced = Omit<FeedEntry, 'position'> & { position: null };

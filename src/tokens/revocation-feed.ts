@@ -12,6 +12,8 @@ const KEPT = 10_000;
 /** An answer is never made of what was read longer ago, in milliseconds. */
 const MAX_AGE_MS = 1_000;
 const LOOK_TIMEOUT_MS = 3_000;
+/** Between two looks at how far the feed has come at all, in milliseconds. */
+const CHECK_INTERVAL_MS = 1_000;
 const RETRY_AFTER_SECONDS = 1;
 
 /** A place in the feed, as text: `<epoch>.<position>`. Of two of the same epoch the one with the greater position is later. */
@@ -46,6 +48,7 @@ export class RevocationFeed {
   private full: FeedPage | undefined;
   /** By the monotonic clock, in milliseconds. */
   private lookedAt = -Infinity;
+  private checkedAt = -Infinity;
   private ownNews = 0;
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
@@ -118,10 +121,9 @@ export class RevocationFeed {
     }
   }
 
-  /** How many revocations a cursor is behind; undefined when it is not one of this feed. */
-  lagOf(cursor: Cursor | undefined): number | undefined {
-    const position = this.positionOf(cursor);
-    return position === undefined ? undefined : Math.max(0, this.head - position);
+  /** How many revocations a cursor is behind; all of them when it is not one of this feed. */
+  lagOf(cursor: Cursor | undefined): number {
+    return Math.max(0, this.head - (this.positionOf(cursor) ?? 0));
   }
 
   private news(waitMs: number, signal: AbortSignal): Promise<void> {
@@ -195,7 +197,7 @@ export class RevocationFeed {
   }
 
   private async look(): Promise<void> {
-    if (this.epoch === '') await this.begin();
+    if (performance.now() - this.checkedAt > CHECK_INTERVAL_MS) await this.check();
     const asOf = this.clock.now();
     const lookedAt = performance.now();
     const { head, ownNews } = this;
@@ -211,11 +213,24 @@ export class RevocationFeed {
     if (this.head > head) this.wake();
   }
 
-  private async begin(): Promise<void> {
-    const { epoch, position } = await this.rows.state();
+  /**
+   * Begins; and begins anew where the feed has, or is to. That is when its database has lost what we have read, by a
+   * restored backup or by a replica that was behind: it would give the same positions to other revocations.
+   */
+  private async check(): Promise<void> {
+    const checkedAt = performance.now();
+    const found = await this.rows.state();
+    const isSetBack = found.epoch === this.epoch && found.position < this.head;
+    const { epoch, position } = isSetBack ? await this.rows.renew(found.epoch) : found;
+    this.checkedAt = checkedAt;
+    if (epoch === this.epoch) return;
+    if (isSetBack) this.logger.warn({ event: 'revocation_feed_set_back' });
     this.head = position;
     this.floor = position;
+    this.recent = [];
+    this.full = undefined;
     this.epoch = epoch;
+    this.wake();
   }
 
   private keep(entries: FeedEntry[]): void {

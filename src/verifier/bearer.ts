@@ -1,3 +1,4 @@
+import { tell } from './events.js';
 import type { AccessTokenClaims, RefusalReason, UnavailableReason } from './result.js';
 import type { Verifier } from './verifier.js';
 
@@ -29,9 +30,9 @@ export interface Refusal {
   body: { title: string; status: number };
 }
 
-/** How the adapters tell you. */
+/** How the adapters tell you. What `onRefused` throws, at once or later, is ignored. */
 export interface AdapterOptions {
-  onRefused?: (refusal: Refusal, request: IncomingRequest) => void;
+  onRefused?: (refusal: Refusal, request: IncomingRequest) => unknown;
 }
 
 /**
@@ -46,7 +47,7 @@ export async function authenticateRequest(
   const result = await verifyRequest(verifier, request);
   if (result.ok) return { auth: { claims: result.claims, stalenessMs: result.stalenessMs } };
   const refusal = refusalFor(result.reason);
-  onRefused?.(refusal, request);
+  tell(() => onRefused?.(refusal, request));
   return { refusal };
 }
 

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /** The parts of a compact JWS (RFC 7515, section 7.1). */
@@ -14,15 +16,20 @@ export interface CompactJws {
  * spelling then, but for the two that every ECDSA signature has.
  */
 export function parseCompact(text: string): CompactJws | undefined {
-  if (!COMPACT.test(text)) return undefined;
+  const header = headerOf(text);
+  if (!header) return undefined;
   const first = text.indexOf('.');
   const second = text.lastIndexOf('.');
-  const header = decode(text.slice(0, first));
   const payload = decode(text.slice(first + 1, second));
   const signature = decode(text.slice(second + 1));
-  const members = header && parseObject(header);
-  if (!members || !payload || !signature) return undefined;
-  return { header: members, payload, input: Buffer.from(text.slice(0, second), 'latin1'), signature };
+  if (!payload || !signature) return undefined;
+  return { header, payload, input: Buffer.from(text.slice(0, second), 'latin1'), signature };
+}
+
+/** The protected header of a compact JWS, whose other parts are not looked at; undefined when it is not one. */
+export function headerOf(text: string): Record<string, unknown> | undefined {
+  const octets = COMPACT.test(text) ? decode(text.slice(0, text.indexOf('.'))) : undefined;
+  return octets && parseObject(octets);
 }
 
 /** The octets, or undefined when this is not how they are spelled. */
@@ -31,8 +38,9 @@ export function decode(text: string): Buffer | undefined {
   return octets.toString('base64url') === text ? octets : undefined;
 }
 
-/** A JSON object, or undefined. */
+/** A JSON object in UTF-8 (RFC 8259, section 8.1), or undefined. */
 export function parseObject(octets: Uint8Array): Record<string, unknown> | undefined {
+  if (!isUtf8(octets)) return undefined;
   try {
     const value: unknown = JSON.parse(Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('utf8'));
     return typeof value === 'object' && value !== null && !Array.isArray(value)

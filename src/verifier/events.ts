@@ -9,13 +9,15 @@ export type VerifierEvent =
   | { name: 'key_revoked'; kid: string }
   /** The JWKS could not be had; the keys that are known stay. */
   | { name: 'keys_failed'; detail: string }
+  /** Told once a second at most. */
   | { name: 'introspection_failed'; detail: string };
 
 /**
  * - `unreachable`: no answer, or not in time
  * - `invalid_client`: 401, the client or its secret is wrong
  * - `status`: another answer than 200
- * - `refused`: an answer that is not signed by Gatehouse, not of this issuer, not well-formed, or older than one before
+ * - `refused`: an answer that is not signed by Gatehouse, not of this issuer, not well-formed, not to what was asked, or
+ *   older than one before
  * - `keys`: no JWKS yet
  */
 export type FeedFailureReason = 'unreachable' | 'invalid_client' | 'status' | 'refused' | 'keys';
@@ -29,6 +31,15 @@ export class FeedFailure extends Error {
     readonly retryAfterSeconds = 0,
   ) {
     super(message);
+  }
+}
+
+/** Tells an observer. Its mistake, at once or later, is no reason to refuse or to accept. */
+export function tell(observer: () => unknown): void {
+  try {
+    Promise.resolve(observer()).catch(() => undefined);
+  } catch {
+    // as above
   }
 }
 

@@ -1,5 +1,6 @@
+import { headerOf } from './compact-jws.js';
 import { detailOf, FeedFailure, type VerifierEvent } from './events.js';
-import { applyPage, formatCursor, kidOf, readPage, type Cursor, type FeedPage } from './feed-page.js';
+import { applyPage, formatCursor, readPage, type Cursor, type FeedPage } from './feed-page.js';
 import { basicCredentials, type HttpAnswer, type HttpClient } from './http-client.js';
 import type { KeySet } from './key-set.js';
 import type { KeySource } from './key-source.js';
@@ -13,12 +14,19 @@ import type { Mark, Stopwatch } from './stopwatch.js';
 const MAX_OCTETS = 256_000_000;
 /** Everything that is live takes the server longer to tell than what is new. */
 const FIRST_TIMEOUT_MS = 30_000;
+const BODY_TIMEOUT_MS = 60_000;
 /** A server that answers at once, again and again, with nothing new, is not asked more often than this. */
 const MIN_ROUND_MS = 250;
 /** Who waits for a cursor may end a pause, so often. */
 const MIN_NUDGE_MS = 1_000;
-/** So many wait for a cursor at the same time. */
+/** So many wait for a cursor at the same time, */
 const MAX_WAITING = 1_000;
+/** and so many of one session, which has no use for more. */
+const MAX_WAITING_PER_SESSION = 8;
+/** Nobody is so many revocations behind for a moment only: such a cursor was made up. */
+const MAX_AHEAD = 1_000_000;
+/** After a sync that worked, so many 401 in a row may be the mistake of a moment. */
+const DOUBTED_REFUSALS = 5;
 
 /**
  * Follows the feed of revocations: one request at a time, the next one as soon as there was an answer. What it hears goes
@@ -38,7 +46,7 @@ export class FeedFollower {
   private nudgedAt = -Infinity;
   private running: Promise<void> = Promise.resolve();
   private readonly starting = new Set<(error?: VerifierError) => void>();
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Map<() => void, string>();
 
   constructor(
     private readonly settings: Settings,
@@ -60,7 +68,7 @@ export class FeedFollower {
   async close(): Promise<void> {
     this.isClosed = true;
     this.endPause?.();
-    for (const done of this.waiting) done();
+    for (const check of this.waiting.keys()) check();
     this.settleStart(new VerifierError('closed', 'the verifier was closed'));
     await this.running;
   }
@@ -72,6 +80,11 @@ export class FeedFollower {
 
   get cursor(): string | undefined {
     return this.place && formatCursor(this.place);
+  }
+
+  /** The latest time at the server that an answer has told, in seconds since the epoch. */
+  get serverSeconds(): number {
+    return this.serverTime.newest;
   }
 
   /** How long ago what we know was true, at most, in milliseconds. */
@@ -112,12 +125,14 @@ export class FeedFollower {
   }
 
   /**
-   * Waits until a place is reached; whether it was. Costs no request: the one that waits for news brings it, and a pause
-   * after a failure is cut short once a second at most, whoever asks for whatever.
+   * Waits until a place is reached; whether it was. The request that waits for news brings it. A pause between two requests
+   * is cut short once a second at most, whoever asks for whatever.
+   *
+   * @param sid the session that it is for: one of them cannot take the places of all others.
    */
-  async reach(cursor: Cursor, timeoutMs: number): Promise<boolean> {
+  async reach(cursor: Cursor, timeoutMs: number, sid: string): Promise<boolean> {
     if (this.hasReached(cursor)) return true;
-    if (this.waiting.size >= MAX_WAITING) return false;
+    if (!this.mayWait(cursor, sid)) return false;
     this.nudge();
     await new Promise<void>((resolve) => {
       const done = () => {
@@ -129,9 +144,15 @@ export class FeedFollower {
         if (this.isClosed || this.hasReached(cursor)) done();
       };
       const timer = setTimeout(done, timeoutMs);
-      this.waiting.add(check);
+      this.waiting.set(check, sid);
     });
     return this.hasReached(cursor) && !this.isClosed;
+  }
+
+  private mayWait({ epoch, position }: Cursor, sid: string): boolean {
+    if (epoch === this.place?.epoch && position > this.place.position + MAX_AHEAD) return false;
+    if (this.waiting.size >= MAX_WAITING) return false;
+    return [...this.waiting.values()].filter((other) => other === sid).length < MAX_WAITING_PER_SESSION;
   }
 
   private async follow(): Promise<void> {
@@ -147,7 +168,7 @@ export class FeedFollower {
     else if (!(await this.keySource.load())) throw new FeedFailure('keys', 'there is no JWKS');
     const askedAt = this.stopwatch.mark();
     const before = this.cursor;
-    const page = await this.read(await this.ask());
+    const page = await this.read(await this.ask(), before);
     this.checkOrder(page);
     this.apply(page, askedAt);
     const { waitSeconds, pauseMs } = this.pace;
@@ -158,9 +179,14 @@ export class FeedFollower {
 
   private async ask(): Promise<string> {
     const { baseUrl, timeoutMs, maxStalenessMs } = this.settings;
+    const stalenessMs = this.stalenessMs();
     // When time is short there is none to wait.
-    const waitSeconds = this.stalenessMs() > 0.6 * maxStalenessMs ? 0 : this.pace.waitSeconds;
+    const waitSeconds = stalenessMs > 0.6 * maxStalenessMs ? 0 : this.pace.waitSeconds;
+    const leftMs = maxStalenessMs - stalenessMs - waitSeconds * 1000;
     const isFirst = this.cursor === undefined;
+    // A connection that is dead is given up while there is time to ask over another one. Then we are patient.
+    const isHasty = this.failures === 0 && leftMs > 2 * MIN_ROUND_MS;
+    const patienceMs = isFirst ? Math.max(timeoutMs, FIRST_TIMEOUT_MS) : timeoutMs;
     const query = isFirst ? '' : `?since=${this.cursor}&wait=${waitSeconds}`;
     let answer: HttpAnswer;
     try {
@@ -168,7 +194,8 @@ export class FeedFollower {
         method: 'GET',
         url: `${baseUrl}/oauth/revocations${query}`,
         headers: { authorization: basicCredentials(this.settings), accept: 'application/jwt' },
-        timeoutMs: isFirst ? Math.max(timeoutMs, FIRST_TIMEOUT_MS) : waitSeconds * 1000 + timeoutMs,
+        timeoutMs: waitSeconds * 1000 + (isHasty ? Math.min(patienceMs, Math.round(leftMs / 2)) : patienceMs),
+        bodyTimeoutMs: isHasty ? undefined : BODY_TIMEOUT_MS,
         maxOctets: MAX_OCTETS,
       });
     } catch (error) {
@@ -179,21 +206,29 @@ export class FeedFollower {
     return answer.body;
   }
 
-  private async read(answer: string): Promise<FeedPage> {
-    const kid = kidOf(answer);
+  private async read(answer: string, since: string | undefined): Promise<FeedPage> {
+    const kid = headerOf(answer)?.['kid'];
     const isUnknown = typeof kid === 'string' && !this.keys.get(kid) && !this.keys.isRevoked(kid);
     if (isUnknown) await this.keySource.lookForFeed();
-    return readPage(answer, this.keys, this.settings.issuer, this.nowSeconds());
+    return readPage(answer, this.keys, this.settings.issuer, this.nowSeconds(), since);
   }
 
   /** An answer that was recorded earlier, and played again, must not make us forget or seem fresh. */
   private checkOrder({ cursor, asOf, isFull }: FeedPage): void {
+    if (this.serverTime.isOld(asOf)) throw new FeedFailure('refused', 'as_of goes back');
     const isSameEpoch = cursor.epoch === this.place?.epoch;
     if (!isFull && !isSameEpoch) throw new FeedFailure('refused', 'news of another feed');
     if (isSameEpoch && cursor.position < (this.place?.position ?? 0)) {
+      this.startOver();
       throw new FeedFailure('refused', 'the cursor goes back');
     }
-    if (this.serverTime.isOld(asOf)) throw new FeedFailure('refused', 'as_of goes back');
+  }
+
+  /** The feed is not the one that we know the beginning of: its database was set back. What we know of it is worth nothing. */
+  private startOver(): void {
+    this.place = undefined;
+    this.askedAt = undefined;
+    this.serverTime.doubt();
   }
 
   private apply(page: FeedPage, askedAt: Mark): void {
@@ -214,15 +249,15 @@ export class FeedFollower {
       this.emit({ name: 'ready', cursor });
       this.settleStart();
     }
-    for (const check of this.waiting) check();
+    for (const check of this.waiting.keys()) check();
   }
 
   private failed(error: unknown): number {
     if (this.isClosed) return 0;
     const failure = error instanceof FeedFailure ? error : new FeedFailure('refused', detailOf(error));
     const { reason, message: detail, retryAfterSeconds } = failure;
-    const isInvalidClient = reason === 'invalid_client';
     this.failures += 1;
+    const isInvalidClient = reason === 'invalid_client' && (!this.isReady || this.failures > DOUBTED_REFUSALS);
     this.lastFailure = failure;
     const retryInMs = retryDelayMs({ isInvalidClient, retryAfterSeconds, failures: this.failures });
     this.emit({ name: 'feed_failed', reason, detail, retryInMs });
@@ -247,7 +282,7 @@ export class FeedFollower {
   }
 
   private nudge(): void {
-    const mayBeSooner = !this.lastFailure || (this.lastFailure.reason === 'unreachable' && this.failures > 0);
+    const mayBeSooner = !this.lastFailure || this.lastFailure.reason === 'unreachable';
     if (!mayBeSooner || !this.endPause || performance.now() - this.nudgedAt < MIN_NUDGE_MS) return;
     this.nudgedAt = performance.now();
     this.endPause();

@@ -1,5 +1,5 @@
 import { compactVerify } from 'jose';
-import { parseCompact, parseObject } from './compact-jws.js';
+import { headerOf, parseObject } from './compact-jws.js';
 import { FeedFailure } from './events.js';
 import type { KeySet } from './key-set.js';
 import type { FeedEntry, Revocations } from './revocations.js';
@@ -31,38 +31,43 @@ export function formatCursor({ epoch, position }: Cursor): string {
   return `${epoch}.${position}`;
 }
 
-/** The key that an answer says it was signed with: nothing that may be trusted yet. */
-export function kidOf(answer: string): unknown {
-  return parseObject(Buffer.from(answer.slice(0, Math.max(0, answer.indexOf('.'))), 'base64url'))?.['kid'];
-}
-
 /**
  * What an answer of the feed says.
  *
+ * @param since what it was asked with, which what came after it has in its header.
  * @throws FeedFailure `refused` when it is not signed with a key of `keys`, not a feed, not of this issuer, of another time
- * than now, or has something in it that we do not know: what we would pass over might be a revocation.
+ * than now, not to this question, or has something in it that we do not know: what we would pass over might be a revocation.
  */
-export async function readPage(answer: string, keys: KeySet, issuer: string, nowSeconds: number): Promise<FeedPage> {
-  const jws = parseCompact(answer);
-  if (!jws) throw refused('not a compact JWS');
-  const { alg, typ, kid, ...others } = jws.header;
+export async function readPage(
+  answer: string,
+  keys: KeySet,
+  issuer: string,
+  nowSeconds: number,
+  since: string | undefined,
+): Promise<FeedPage> {
+  const header = headerOf(answer);
+  if (!header) throw refused('not a compact JWS');
+  const { alg, typ, kid, since: answered, ...others } = header;
   if (alg !== 'ES256') throw refused('algorithm');
   if (typ !== 'revocations+jwt') throw refused('type');
   if (typeof kid !== 'string' || Object.keys(others).length > 0) throw refused('header');
   const key = keys.get(kid);
   if (!key) throw refused(keys.isRevoked(kid) ? 'signed with a revoked key' : 'signed with an unknown key');
-  await compactVerify(answer, key.publicKey, { algorithms: ['ES256'] }).catch(() => {
+  const verified = await compactVerify(answer, key.publicKey, { algorithms: ['ES256'] }).catch(() => {
     throw refused('signature');
   });
-  const payload = parseObject(jws.payload);
+  const payload = parseObject(verified.payload);
   if (payload?.['issuer'] !== issuer) throw refused('issuer');
   const { as_of: asOf, full: isFull, entries } = payload;
   const cursor = parseCursor(payload['cursor']);
   if (!cursor || !Number.isSafeInteger(asOf) || typeof isFull !== 'boolean' || !Array.isArray(entries)) {
     throw refused('malformed');
   }
-  if (Math.abs((asOf as number) - nowSeconds) > MAX_CLOCK_DIFFERENCE_SECONDS) throw refused('as_of is not now');
-  return { cursor, asOf: asOf as number, isFull, entries: entries.map(readEntry) };
+  const page = { cursor, asOf: asOf as number, isFull, entries: entries.map(readEntry) };
+  const isNow = Math.abs(page.asOf - nowSeconds) <= MAX_CLOCK_DIFFERENCE_SECONDS;
+  if (!isNow) throw refused('as_of is not now');
+  if (answered !== (isFull ? undefined : since)) throw refused('not what was asked');
+  return page;
 }
 
 /** Adds what a page says to what is known. Returns the keys that are compromised since. */

@@ -1,15 +1,15 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 
-const BODY_TIMEOUT_MS = 60_000;
-
 export interface HttpRequest {
   method: 'GET' | 'POST';
   url: string;
   headers: Record<string, string>;
   body?: string;
-  /** Until the answer begins; its body may take a minute more. */
+  /** Until the answer is here; or, with `bodyTimeoutMs`, until it begins. */
   timeoutMs: number;
+  /** How long the rest of it may take then. */
+  bodyTimeoutMs?: number | undefined;
   maxOctets: number;
 }
 
@@ -23,7 +23,7 @@ export interface HttpAnswer {
 interface Beginning {
   status: number;
   retryAfter: string | null | undefined;
-  read(maxOctets: number): Promise<string>;
+  body: AsyncIterable<Uint8Array> | null;
 }
 
 /**
@@ -47,12 +47,16 @@ export class HttpClient {
     this.active.add(controller);
     let timer = abortAfter(controller, request.timeoutMs);
     try {
-      const answer = await (this.fetch
-        ? overFetch(this.fetch, request, controller.signal)
-        : this.overNode(request, controller.signal));
-      clearTimeout(timer);
-      timer = abortAfter(controller, BODY_TIMEOUT_MS);
-      const body = await answer.read(request.maxOctets);
+      const { signal } = controller;
+      const answer = await unlessAborted(
+        signal,
+        this.fetch ? overFetch(this.fetch, request, signal) : this.overNode(request, signal),
+      );
+      if (request.bodyTimeoutMs !== undefined) {
+        clearTimeout(timer);
+        timer = abortAfter(controller, request.bodyTimeoutMs);
+      }
+      const body = await unlessAborted(signal, textOf(answer.body, request.maxOctets));
       return { status: answer.status, retryAfterSeconds: secondsOf(answer.retryAfter), body };
     } catch (error) {
       throw controller.signal.aborted ? controller.signal.reason : error;
@@ -87,7 +91,7 @@ export class HttpClient {
         sent.end(body);
       });
       const { statusCode = 0, headers: answered } = response;
-      return { status: statusCode, retryAfter: answered['retry-after'], read: (max) => textOf(response, max) };
+      return { status: statusCode, retryAfter: answered['retry-after'], body: response };
     } catch (error) {
       // The server may have closed an idle connection at the moment we used it. All our requests may be repeated.
       if (sent.reusedSocket && !isAgain && !signal.aborted) return this.overNode(request, signal, true);
@@ -102,18 +106,27 @@ async function overFetch(
   signal: AbortSignal,
 ): Promise<Beginning> {
   const response = await send(url, { method, headers, ...(body !== undefined && { body }), redirect: 'error', signal });
-  return { status: response.status, retryAfter: response.headers.get('retry-after'), read: () => response.text() };
+  return { status: response.status, retryAfter: response.headers.get('retry-after'), body: response.body };
 }
 
-async function textOf(response: http.IncomingMessage, maxOctets: number): Promise<string> {
-  const chunks: Buffer[] = [];
+async function textOf(body: AsyncIterable<Uint8Array> | null, maxOctets: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
   let octets = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  for await (const chunk of body ?? []) {
     octets += chunk.length;
     if (octets > maxOctets) throw new Error(`the answer has more than ${maxOctets} octets`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** A `fetch` that was given may know nothing of signals. */
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  return Promise.race([work, aborted]);
 }
 
 function abortAfter(controller: AbortController, timeoutMs: number): NodeJS.Timeout {

@@ -19,7 +19,8 @@ export interface VerifierOptions {
    */
   maxStalenessMs?: number;
   /**
-   * What to do when it is older. `reject`: refuse with `stale`. `introspect`: ask Gatehouse about each token. Default
+   * What to do when it is older, or behind a `minCursor`. `reject`: refuse with `stale` or `behind`. `introspect`: ask
+   * Gatehouse about each token. Default
    * `reject`: when the feed does not get through, introspection rarely does, and if it does, every request of every service
    * becomes one of Gatehouse's at its worst moment.
    */
@@ -31,15 +32,18 @@ export interface VerifierOptions {
    * default 5,000. The first answer of the feed may take 30 s.
    */
   timeoutMs?: number;
-  /** Milliseconds since the epoch. Default `Date.now`. The monotonic clock counts besides, so it cannot be held back. */
+  /**
+   * Milliseconds since the epoch. Default `Date.now`. The monotonic clock counts besides, so it cannot be held back. While it
+   * gives no number, or throws, no token is accepted.
+   */
   clock?: () => number;
   /**
    * Sends the requests, for those who need a proxy or certificates of their own. Default: `node:http` and `node:https`,
    * which unlike `fetch` do not keep the process alive while they wait for news.
    */
   fetch?: typeof globalThis.fetch;
-  /** Told of what happens besides answers: for your log and metrics. What it throws is ignored. */
-  onEvent?: (event: VerifierEvent) => void;
+  /** Told of what happens besides answers: for your log and metrics. What it throws, at once or later, is ignored. */
+  onEvent?: (event: VerifierEvent) => unknown;
 }
 
 /** Options with their defaults. */
@@ -99,8 +103,20 @@ export function settingsOf(options: VerifierOptions): Settings {
     onStale: options.onStale ?? 'reject',
     catchUpMs: options.catchUpMs ?? 2_000,
     timeoutMs: options.timeoutMs ?? 5_000,
-    clock: options.clock ?? Date.now,
+    clock: options.clock ? checked(options.clock) : Date.now,
     onEvent: options.onEvent ?? (() => undefined),
+  };
+}
+
+/** NaN for whatever is no time. */
+function checked(clock: () => number): () => number {
+  return () => {
+    try {
+      const now = clock();
+      return Number.isFinite(now) ? now : NaN;
+    } catch {
+      return NaN;
+    }
   };
 }
 

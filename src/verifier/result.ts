@@ -27,7 +27,7 @@ export interface AccessTokenClaims {
  * - `claims`: a claim is missing or of another type
  * - `issuer`, `audience`: another one than ours
  * - `lifetime`: more than 900 s from `iat` to `exp`
- * - `expired`: the second that `exp` names has begun
+ * - `expired`: the second that `exp` names has begun, by our clock or by the newest answer of the feed
  * - `not_yet_valid`: `iat` or `nbf` is more than 5 s ahead
  * - `revoked`: the feed has its session, or its user with a later `not_before`
  * - `inactive`: introspection says so
@@ -52,8 +52,8 @@ export type InvalidTokenReason =
 /**
  * Nobody can tell now; the same token may be good in a moment.
  *
- * - `not_ready`: there has been no first sync, or the verifier is closed
- * - `stale`: the feed was heard of `maxStalenessMs` ago or more
+ * - `not_ready`: there has been no first sync, or none since the feed went back; the verifier is closed; `clock` is no clock
+ * - `stale`: what we know of revocations may be `maxStalenessMs` old, or older
  * - `behind`: what `minCursor` names was not reached in time
  * - `unavailable`: introspection failed
  */

@@ -6,7 +6,8 @@ export interface Mark {
 
 /**
  * Measures how long ago something was: the longer of what the monotonic clock says, which nobody sets, and the wall clock,
- * which goes on while the machine is suspended. What is stale by either is stale.
+ * which goes on while the machine is suspended. What is stale by either is stale, and by a clock that is out of order
+ * everything is.
  */
 export class Stopwatch {
   constructor(private readonly clock: () => number) {}
@@ -17,6 +18,7 @@ export class Stopwatch {
 
   /** Milliseconds. */
   since({ mono, wall }: Mark): number {
-    return Math.max(performance.now() - mono, this.clock() - wall);
+    const elapsedMs = Math.max(performance.now() - mono, this.clock() - wall);
+    return Number.isNaN(elapsedMs) ? Infinity : elapsedMs;
   }
 }

@@ -23,23 +23,17 @@ export interface AuthenticToken {
   claims: AccessTokenClaims;
 }
 
-/**
- * All that the token, the keys and the feed say about it at a moment. The conformance vectors are run through this.
- * Requirements: RFC 9068 section 4, RFC 8725 sections 3.1 to 3.11.
- */
-export function judge(
-  token: string,
-  keys: KeySet,
-  revocations: Revocations,
-  expected: Expected,
-  nowSeconds: number,
-): AccessTokenClaims | InvalidTokenReason {
-  const authentic = authenticate(token, keys, expected);
-  if (typeof authentic === 'string') return authentic;
-  return problemNow(authentic, keys, revocations, nowSeconds) ?? authentic.claims;
+/** Seconds since the epoch. */
+export interface Now {
+  own: number;
+  /** By the feed's answers so far: what had expired by then, they have left out. */
+  server: number;
 }
 
-/** What does not change with time: form, header, signature, claims. */
+/**
+ * What does not change with time: form, header, signature, claims. Requirements, of `problemNow` too: RFC 9068 section 4,
+ * RFC 8725 sections 3.1 to 3.11.
+ */
 export function authenticate(token: string, keys: KeySet, expected: Expected): AuthenticToken | InvalidTokenReason {
   if (typeof token !== 'string' || token.length > MAX_TOKEN_OCTETS) return 'malformed';
   const jws = parseCompact(token);
@@ -66,13 +60,13 @@ export function problemNow(
   { key, claims }: AuthenticToken,
   keys: KeySet,
   revocations: Revocations,
-  nowSeconds: number,
+  { own, server }: Now,
 ): InvalidTokenReason | undefined {
   if (keys.get(key.kid) !== key) return keys.isRevoked(key.kid) ? 'revoked_key' : 'unknown_key';
-  if (claims.exp <= nowSeconds) return 'expired';
-  const latest = nowSeconds + CLOCK_SKEW_SECONDS;
+  if (claims.exp <= Math.max(own, server)) return 'expired';
+  const latest = own + CLOCK_SKEW_SECONDS;
   if (claims.iat > latest || ((claims['nbf'] as number | undefined) ?? 0) > latest) return 'not_yet_valid';
-  if (revocations.has(claims, nowSeconds)) return 'revoked';
+  if (revocations.has(claims, own)) return 'revoked';
   return undefined;
 }
 

@@ -1,4 +1,4 @@
-import type { VerifierEvent } from './events.js';
+import { tell, type VerifierEvent } from './events.js';
 import { FeedFollower } from './feed-follower.js';
 import { parseCursor } from './feed-page.js';
 import { HttpClient, keepAlive } from './http-client.js';
@@ -74,12 +74,7 @@ class FollowingVerifier implements Verifier {
 
   constructor(private readonly settings: Settings) {
     const emit = (event: VerifierEvent) => {
-      if (this.isClosed) return;
-      try {
-        settings.onEvent(event);
-      } catch {
-        // an observer's mistake is no reason to refuse or to accept
-      }
+      if (!this.isClosed) tell(() => settings.onEvent(event));
     };
     const { keys, revocations } = this;
     const stopwatch = (this.stopwatch = new Stopwatch(settings.clock));
@@ -100,13 +95,13 @@ class FollowingVerifier implements Verifier {
     if (authentic === 'unknown_key' && (await keepAlive(this.keySource.lookForToken()))) {
       authentic = this.authenticate(token);
     }
+    if (!this.follower.isSynced) return refused('not_ready'); // it may have been closed meanwhile
     if (typeof authentic === 'string') return refused(authentic);
-    const result = this.judge(authentic);
-    if (!result.ok) {
-      const mayAsk = result.reason === 'stale' && this.settings.onStale === 'introspect';
-      return mayAsk ? keepAlive(this.introspect(token, authentic)) : result;
-    }
-    return minCursor === undefined ? result : this.judgeFrom(minCursor, authentic);
+    let result = this.judge(authentic);
+    if (result.ok && minCursor !== undefined) result = await this.judgeFrom(minCursor, authentic);
+    const isTooOld = !result.ok && (result.reason === 'stale' || result.reason === 'behind');
+    const mayAsk = isTooOld && this.settings.onStale === 'introspect';
+    return mayAsk ? keepAlive(this.introspect(token, authentic)) : result;
   }
 
   get cursor(): string | undefined {
@@ -135,8 +130,10 @@ class FollowingVerifier implements Verifier {
 
   /** By what we know. Everything that can change is asked here, at every use. */
   private judge(authentic: AuthenticToken): VerifyResult {
-    if (!this.follower.isSynced) return refused('not_ready');
-    const problem = problemNow(authentic, this.keys, this.revocations, Math.floor(this.settings.clock() / 1000));
+    const own = Math.floor(this.settings.clock() / 1000);
+    if (!this.follower.isSynced || Number.isNaN(own)) return refused('not_ready');
+    const now = { own, server: this.follower.serverSeconds };
+    const problem = problemNow(authentic, this.keys, this.revocations, now);
     if (problem) return refused(problem);
     const stalenessMs = this.follower.stalenessMs();
     if (stalenessMs >= this.settings.maxStalenessMs) return refused('stale');
@@ -148,7 +145,7 @@ class FollowingVerifier implements Verifier {
     const cursor = parseCursor(minCursor);
     if (!cursor) return refused('malformed_cursor');
     if (this.follower.hasReached(cursor)) return this.judge(authentic);
-    const isReached = await this.follower.reach(cursor, this.settings.catchUpMs);
+    const isReached = await this.follower.reach(cursor, this.settings.catchUpMs, authentic.claims.sid);
     const result = this.judge(authentic);
     return result.ok && !isReached ? refused('behind') : result;
   }

@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { measureLogouts, quantile } from '../../src/commands/logout-canary.js';
-import { createVerifier } from '../../src/verifier/verifier.js';
+import { KeyRotation } from '../../src/tokens/key-rotation.js';
+import { createVerifier, type Verifier, type VerifyResult } from '../../src/verifier/verifier.js';
+import { CutProxy } from '../support/cut-proxy.js';
 import { newAccount, startGatehouse, type Account, type Gatehouse } from '../support/gatehouse.js';
 import { makeService, type Service } from '../support/service-client.js';
 import { isDatabaseServer, startServer } from '../support/server-process.js';
@@ -8,6 +11,8 @@ import { isDatabaseServer, startServer } from '../support/server-process.js';
 /** Of the poll of an instance, in the budget of the issue's 300 ms: the rest is the way to the verifier. */
 const BOUND_MS = 300;
 const LOGOUTS = 200;
+/** The default of a verifier. */
+const MAX_STALENESS_MS = 5_000;
 
 const testOnServer: typeof test = isDatabaseServer() ? test : ((() => {}) as never);
 
@@ -64,4 +69,100 @@ test('with the cursor of the logout no verifier is behind', async () => {
   }
   await verifier.close();
   await other.stop();
+});
+
+interface Cut {
+  onStale: 'reject' | 'introspect';
+  /** What does not get through. */
+  path: string;
+  /** What becomes of a token that was revoked meanwhile, and of one that was not. */
+  revoked: object;
+  good: object;
+}
+
+// Proves ours (Checking tokens): a verifier that hears nothing says yes to nothing from `maxStalenessMs` on, or asks first
+test.each<Cut>([
+  {
+    onStale: 'reject',
+    path: '/',
+    revoked: { ok: false, reason: 'stale' },
+    good: { ok: false, reason: 'stale' },
+  },
+  {
+    onStale: 'introspect',
+    path: '/oauth/revocations',
+    revoked: { ok: false, reason: 'inactive' },
+    good: { ok: true },
+  },
+])('with the feed cut, and onStale $onStale, no stale yes', async ({ onStale, path, revoked, good }) => {
+  const proxy = await CutProxy.start(gatehouse.origin);
+  const verifier = createVerifier({ ...verifierOf(proxy), onStale });
+  onTestFinished(() => verifier.close());
+  await verifier.ready();
+  const [ended, other] = [await gatehouse.logIn(account), await gatehouse.logIn(account)];
+  for (const { access_token: token } of [ended, other])
+    expect(await verifier.verify(token)).toMatchObject({ ok: true });
+
+  proxy.cut(path);
+  const cutAt = performance.now();
+  const since = () => performance.now() - cutAt;
+  await gatehouse.post('/auth/logout', undefined, { token: ended.access_token });
+  let lastYesMs = 0;
+  let firstOtherwiseMs = Infinity;
+  let asked = 0;
+  const late: { of: string; result: VerifyResult }[] = [];
+  while (since() < MAX_STALENESS_MS + 2_000) {
+    for (const [of, { access_token: token }] of Object.entries({ ended, other })) {
+      const isLate = since() >= MAX_STALENESS_MS;
+      const result = await verifier.verify(token);
+      asked += 1;
+      if (of === 'ended' && result.ok) lastYesMs = since();
+      else if (of === 'ended') firstOtherwiseMs = Math.min(firstOtherwiseMs, since());
+      if (isLate) late.push({ of, result });
+    }
+    await sleep(1);
+  }
+  process.stdout.write(
+    `\nfeed cut, onStale ${onStale}, asked ${asked} times: the token of a logout was accepted for the last time after ` +
+      `${lastYesMs.toFixed(0)} ms, refused from ${firstOtherwiseMs.toFixed(0)} ms on (bound ${MAX_STALENESS_MS} ms)\n`,
+  );
+  expect(lastYesMs).toBeLessThan(MAX_STALENESS_MS);
+  expect(lastYesMs).toBeLessThan(firstOtherwiseMs);
+  expect(late.length).toBeGreaterThan(100);
+  for (const { of, result } of late) expect(result).toMatchObject(of === 'ended' ? revoked : good);
+
+  proxy.mend();
+  await expect
+    .poll(() => verifier.verify(ended.access_token), { timeout: 10_000 })
+    .toMatchObject({ reason: 'revoked' });
+  expect(await verifier.verify(other.access_token)).toMatchObject({ ok: true });
+});
+
+// Proves ours (Checking tokens): a signing key that was revoked is dropped by every verifier within 300 ms
+test('a revoked key, two instances, three verifiers', async () => {
+  const other = await gatehouse.another();
+  onTestFinished(() => other.stop());
+  const verifiers = [gatehouse, other, other].map((at) => createVerifier(verifierOf(at)));
+  onTestFinished(async () => void (await Promise.all(verifiers.map((verifier) => verifier.close()))));
+  await Promise.all(verifiers.map((verifier) => verifier.ready()));
+  const { access_token: token } = await gatehouse.logIn(account);
+  for (const verifier of verifiers) expect(await verifier.verify(token)).toMatchObject({ ok: true });
+  const { kid } = JSON.parse(Buffer.from(token.split('.')[0] as string, 'base64url').toString()) as { kid: string };
+
+  const outcome = await gatehouse.app
+    .get(KeyRotation, { strict: false })
+    .revoke(kid, { type: 'operator', id: 'grace' });
+  expect(outcome).toMatchObject({ result: 'revoked' });
+  const revokedAt = performance.now();
+  const isDropped = async (verifier: Verifier) => {
+    while ((await verifier.verify(token)).ok) await sleep(1);
+    expect(await verifier.verify(token)).toEqual({ ok: false, reason: 'revoked_key' });
+    return performance.now() - revokedAt;
+  };
+  const times = await Promise.all(verifiers.map(isDropped));
+  const list = times.map((ms) => ms.toFixed(1)).join(', ');
+  process.stdout.write(`\nfrom the end of keys:revoke until three verifiers have dropped the key: ${list} ms\n`);
+  expect(Math.max(...times)).toBeLessThanOrEqual(BOUND_MS);
+  const { access_token: next } = await gatehouse.logIn(account);
+  for (const verifier of verifiers) await expect.poll(() => verifier.verify(next)).toMatchObject({ ok: true });
 });

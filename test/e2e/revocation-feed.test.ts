@@ -110,6 +110,54 @@ test('what comes twice has the cursor of the first time or a later one', async (
   expect(Number(second.split('.')[1])).toBeGreaterThanOrEqual(Number(first.split('.')[1]));
 });
 
+test('says in the header of news what it comes after, and nothing in that of everything', async () => {
+  const headerOf = async (query: string) => {
+    const path = `/oauth/revocations${query}`;
+    const { text } = await gatehouse.get(path, { headers: { Authorization: service.basic } });
+    return JSON.parse(Buffer.from(text.split('.')[0] as string, 'base64url').toString());
+  };
+  const { cursor } = await service.feed();
+  await logOut();
+  const { cursor: later } = await service.feed();
+  expect(await headerOf(`?since=${cursor}`)).toMatchObject({ typ: 'revocations+jwt', since: cursor });
+  expect(await headerOf(`?since=${later}`)).toMatchObject({ since: later });
+  expect(Object.keys(await headerOf('')).sort()).toEqual(['alg', 'kid', 'typ']);
+  expect(Object.keys(await headerOf(`?since=AAAAAAAA.1`)).sort()).toEqual(['alg', 'kid', 'typ']);
+});
+
+test('begins anew, on every instance, when its database has lost what was told', async () => {
+  const other = await gatehouse.another();
+  await logOut();
+  const { cursor } = await service.feed();
+  await service.feed(cursor, 0, other);
+  const { sid } = claimsOf(tokens.access_token);
+  await gatehouse.sql('DELETE FROM revocations WHERE value = ?', [sid]);
+  const setBack = isDatabaseServer()
+    ? 'UPDATE revocation_feed SET position = position - 1'
+    : `UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'revocations'`;
+  await gatehouse.sql(setBack);
+  await vi.waitFor(async () => expect((await service.feed(cursor)).full).toBe(true), { timeout: 10_000 });
+  const renewed = await service.feed();
+  expect(renewed.cursor.split('.')[0]).not.toBe(cursor.split('.')[0]);
+  expect(valuesOf(renewed)).not.toContain(sid);
+  await vi.waitFor(async () => expect((await service.feed(undefined, 0, other)).cursor).toBe(renewed.cursor), {
+    timeout: 10_000,
+  });
+  const second = await gatehouse.signUpAndLogIn();
+  await logOut(second.access_token);
+  for (const at of [gatehouse, other]) {
+    expect(valuesOf(await service.feed(renewed.cursor, 0, at))).toEqual([claimsOf(second.access_token).sid]);
+  }
+  await other.stop();
+});
+
+test('is the same one after its rows were purged', async () => {
+  const { cursor } = await service.feed();
+  await gatehouse.sql('DELETE FROM revocations');
+  await sleep(1_200); // it has looked
+  expect(await service.feed(cursor)).toMatchObject({ cursor, full: false });
+});
+
 describe('waiting', () => {
   test('ends with the news, on any instance', async () => {
     const other = await gatehouse.another();
@@ -385,14 +433,18 @@ test('is signed by no key that was revoked, and the next page after that already
   await other.stop();
 });
 
-test('how far a service is behind is a metric', async () => {
+test('how far a service is behind, by what it asks for, is a metric', async () => {
   const { cursor } = await service.feed();
-  await logOut();
-  await service.feed(cursor);
   const lag = () => metric(gatehouse, `gatehouse_verifier_lag{client="${service.name}"}`);
+  await logOut();
+  const news = await service.feed(cursor);
+  expect(await lag(), 'it may never have got the answer').toBe(1);
+  await service.feed(news.cursor);
   expect(await lag()).toBe(0);
   const other = await gatehouse.signUpAndLogIn();
   await logOut(other.access_token);
   expect(await lag()).toBe(1);
+  await service.feed('AAAAAAAA.7');
+  expect(await lag(), 'it knows nothing of this feed').toBe(Number(news.cursor.split('.')[1]) + 1);
   expect(await metric(gatehouse, `gatehouse_verifier_silent_seconds{client="${service.name}"}`)).toBeLessThan(60);
 });

@@ -9,6 +9,7 @@ import { environmentExample, environmentTable } from '../support/describe-config
 import { thresholdTable } from '../support/describe-thresholds.js';
 import { schemaScript } from '../support/schema-script.js';
 import { promiseTables } from '../support/security-table.js';
+import { VECTOR_FILES, vectorFile } from '../support/verifier-vectors/files.js';
 
 // These files are made from the code. When one is stale the test fails; `npm run docs` writes them anew.
 
@@ -36,6 +37,10 @@ test('the limits and the promises of docs/security.md', async () => {
     .replace(between('limits'), (_, begin, end) => begin + thresholdTable() + end)
     .replace(between('promises'), (_, begin, end) => begin + promiseTables() + end);
   await expect(generated).toMatchFileSnapshot('../../docs/security.md');
+});
+
+test.each(VECTOR_FILES)('src/verifier/vectors/%s.json', async (name) => {
+  await expect(await vectorFile(name)).toMatchFileSnapshot(`../../src/verifier/vectors/${name}.json`);
 });
 
 test('docs/openapi.json', async () => {

@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 
 export interface StubKey {
   kid: string;
@@ -89,6 +90,11 @@ export class FeedStub {
     return this.requests.filter((request) => request.path === path);
   }
 
+  /** How many sockets are open at our side. */
+  get connections(): Promise<number> {
+    return promisify(this.server.getConnections.bind(this.server))();
+  }
+
   async close(): Promise<void> {
     this.server.closeAllConnections();
     this.wake();
@@ -101,6 +107,12 @@ export class FeedStub {
     const full = epoch !== this.epoch || Number(position) < this.floor;
     const entries = full ? this.entries : this.entries.slice(Number(position) - this.floor);
     return { issuer: this.url, cursor: this.cursor, as_of: Math.floor(this.now / 1000), full, entries };
+  }
+
+  /** The answer to who asks from a cursor. */
+  answerTo(since?: string | null): Promise<string> {
+    const page = this.page(since);
+    return this.signed(page, page['full'] ? {} : { since });
   }
 
   /** A signed answer. */
@@ -136,7 +148,7 @@ export class FeedStub {
       response.writeHead(401).end('{"error":"invalid_client"}');
     } else if (pathname === '/oauth/revocations') {
       await this.news(searchParams.get('since'), Number(searchParams.get('wait') ?? 0));
-      response.end(await this.signed(this.page(searchParams.get('since'))));
+      response.end(await this.answerTo(searchParams.get('since')));
     } else {
       response.end(JSON.stringify(this.introspect(new URLSearchParams(body).get('token') ?? '')));
     }

@@ -39,9 +39,13 @@ test.each([
   expect(make).toThrow(message);
 });
 
+test.each([undefined, NaN, Infinity, '1800000000000', new Date()])('a clock that says %s is none', (now) => {
+  expect(settingsOf({ ...good, clock: () => now as number }).clock()).toBeNaN();
+});
+
 test('names everything that is wrong, and no value', () => {
   const make = () => settingsOf({ issuer: 'x', audience: 'api', clientId: '', clientSecret: 'hush', timeoutMs: 0 });
-  expect(make).toThrow(/issuer .*; |clientId .*; timeoutMs /);
+  expect(make).toThrow(/^clientId .*; issuer .*; timeoutMs /);
   expect(make).not.toThrow(/hush/);
 });
 

@@ -82,7 +82,37 @@ describe('what time it must be at the server', () => {
     expect(time.isOld(100)).toBe(true);
   });
 
-  test('a server whose clock was set back is believed again after two minutes', () => {
+  test('a server whose clock was set back is believed again after ten seconds, when it is later than ever before', () => {
+    const time = serverTime(1_000);
+    now += 10_000; // and its clock is 8 s behind where it was
+    expect(time.isOld(1_002)).toBe(true);
+    now += 1;
+    expect(time.isOld(1_000)).toBe(true); // may be an answer from before
+    expect(time.isOld(1_001)).toBe(false);
+    time.note(1_001);
+    expect(time.isOld(996)).toBe(false);
+    expect(time.isOld(995)).toBe(true);
+    expect(time.newest).toBe(1_001);
+  });
+
+  test('in doubt, what may have been recorded before is old, and what was held back', () => {
+    const time = serverTime(1_000);
+    time.doubt();
+    expect(time.isOld(1_000)).toBe(true);
+    now += 7_000;
+    expect(time.isOld(1_001)).toBe(true);
+    expect(time.isOld(1_002)).toBe(false);
+    time.note(1_002);
+    expect(time.isOld(1_002)).toBe(false);
+  });
+
+  test('of several instances the newest counts', () => {
+    const time = serverTime(1_000);
+    time.note(997);
+    expect(time.newest).toBe(1_000);
+  });
+
+  test('a server is believed whatever it says after two minutes', () => {
     const time = serverTime(1_000);
     now += 120_000;
     expect(time.isOld(1_000)).toBe(true);

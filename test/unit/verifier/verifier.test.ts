@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   createVerifier,
@@ -15,7 +17,7 @@ let events: VerifierEvent[];
 
 beforeEach(async () => {
   stub = await FeedStub.start();
-  stub.secondMs = 4_000; // so that a quiet feed is quiet, also on a slow machine
+  stub.secondMs = 2_000; // so that a quiet feed is quiet, also on a slow machine
   now = stub.now;
   open = [];
   events = [];
@@ -207,13 +209,68 @@ describe('following', () => {
     replay(() => old);
     stub.revoke('sid', 'session-2');
     await until(() => named('feed_failed').some(({ detail }) => detail === 'the cursor goes back'));
+    expect(await verifier.verify(token)).toEqual(refused('not_ready'));
+    await until(() => named('feed_failed').some(({ detail }) => detail === 'as_of goes back'));
+    expect(await verifier.verify(token)).toEqual(refused('not_ready'));
+    stub.now += 1_000;
+    stub.mend();
+    await until(() => verifier.cursor === stub.cursor);
     expect(await verifier.verify(token)).toEqual(refused('revoked'));
+  });
+
+  test('a feed that goes back is another one: what is known of it is forgotten, and everything asked for', async () => {
+    for (const user of ['a', 'b', 'c']) stub.revoke('sid', user);
+    const verifier = await ready();
+    await until(() => stub.isWaitedFor);
+    const token = await stub.token();
+    const count = feedRequests().length;
+    stub.entries.length = 1; // its database was restored from a backup
+    stub.now += 1_000;
+    stub.revoke('sid', 'session-1');
+    await until(() => named('feed_failed').length > 0);
+    expect(named('feed_failed')[0]).toMatchObject({ reason: 'refused', detail: 'the cursor goes back' });
+    expect(await verifier.verify(token, { minCursor: `${stub.epoch}.2` })).toEqual(refused('not_ready'));
+    expect([verifier.cursor, verifier.stalenessMs()]).toEqual([undefined, Infinity]);
+    stub.now += 1_000;
+    await until(() => verifier.cursor === stub.cursor);
+    expect(feedRequests()[count]?.query.has('since')).toBe(false);
+    expect(await verifier.verify(token)).toEqual(refused('revoked'));
+    expect(await verifier.verify(await stub.token({ sid: 'b' }))).toMatchObject({ ok: true });
+  });
+
+  test.each([
+    ['no question', () => ({})],
+    ['another question', () => ({ since: `${stub.epoch}.0` })],
+  ])('news that is the answer to %s is refused', async (_, header) => {
+    const verifier = await ready();
+    await until(() => stub.isWaitedFor);
+    replay(() => stub.signed({ ...stub.page(verifier.cursor), cursor: `${stub.epoch}.9` }, header()));
+    stub.revoke('sid', 'somebody');
+    await until(() => named('feed_failed').some(({ detail }) => detail === 'not what was asked'));
+    expect(verifier.cursor).toBe(stub.cursor);
+  });
+
+  test('a token that has expired by the clock of the server is expired: its entry is told no more', async () => {
+    stub.revoke('sid', 'session-1');
+    const verifier = await ready();
+    const token = await stub.token({ exp: now / 1000 + 60 });
+    expect(await verifier.verify(token)).toEqual(refused('revoked'));
+    await until(() => stub.isWaitedFor);
+    stub.now += 60_000; // ours is so slow
+    stub.floor = 100;
+    stub.entries = [];
+    stub.revoke('sid', 'somebody');
+    await until(() => verifier.cursor === stub.cursor);
+    expect(await verifier.verify(token)).toEqual(refused('expired'));
+    expect(await verifier.verify(await stub.token({ exp: now / 1000 + 61, iat: now / 1000 }))).toMatchObject({
+      ok: true,
+    });
   });
 
   test('an answer from before does not make us fresh either: its as_of goes back', async () => {
     const verifier = await ready();
     await until(() => stub.isWaitedFor);
-    replay(() => stub.signed({ ...stub.page(stub.cursor), as_of: now / 1000 - 6 }));
+    replay(() => stub.signed({ ...stub.page(verifier.cursor), as_of: now / 1000 - 6 }, { since: verifier.cursor }));
     stub.revoke('sid', 'somebody');
     await until(() => named('feed_failed').some(({ detail }) => detail === 'as_of goes back'));
     const token = await stub.token();
@@ -248,6 +305,48 @@ describe('following', () => {
     await until(() => named('feed_failed').length > 0);
     expect(named('feed_failed')[0]).toMatchObject({ reason: 'status', detail: 'status 503' });
     expect(named('feed_failed')[0]?.retryInMs).toBeGreaterThanOrEqual(20_000);
+  });
+
+  test.each([
+    ['no answer', () => true],
+    [
+      'an answer that does not end',
+      (_: IncomingMessage, response: ServerResponse) => Boolean(response.writeHead(200).write('e')),
+    ],
+  ])('a connection that is dead is given up, and another tried, before tokens are refused: %s', async (_, hang) => {
+    stub.secondMs = 1_000;
+    stub.now = Date.now();
+    const verifier = await ready({ clock: Date.now });
+    const token = await stub.token();
+    await until(() => stub.isWaitedFor);
+    let isHung = false;
+    stub.intercept = (request, response) => {
+      stub.now = Date.now();
+      if (isHung) return false;
+      isHung = true;
+      return hang(request, response);
+    };
+    stub.revoke('sid', 'somebody');
+    const before = performance.now();
+    while (named('feed_recovered').length === 0 && performance.now() - before < 8_000) {
+      expect(await verifier.verify(token)).toMatchObject({ ok: true });
+      await sleep(5);
+    }
+    expect(named('feed_failed')).toMatchObject([{ reason: 'unreachable' }]);
+    expect(named('feed_recovered')).toHaveLength(1);
+  });
+
+  test('one 401 after a sync that worked is tried again soon; many are not', async () => {
+    await ready();
+    await until(() => stub.isWaitedFor);
+    stub.intercept = (_, response) => Boolean(response.writeHead(401).end());
+    stub.revoke('sid', 'somebody');
+    await until(() => named('feed_failed').length > 0);
+    expect(named('feed_failed')[0]).toMatchObject({ reason: 'invalid_client' });
+    expect(named('feed_failed')[0]?.retryInMs).toBeLessThanOrEqual(250);
+    await vi.waitFor(() => expect(named('feed_failed')).toHaveLength(6), { timeout: 10_000 });
+    expect(named('feed_failed')[4]?.retryInMs).toBeLessThanOrEqual(4_000);
+    expect(named('feed_failed')[5]?.retryInMs).toBeGreaterThanOrEqual(24_000);
   });
 
   test('an answer that does not come is given up', async () => {
@@ -349,6 +448,8 @@ describe('staleness', () => {
       expect(result.ok && result.stalenessMs).toBeLessThan(1_000);
       await verifier.verify(token);
       expect(stub.to('/oauth/introspect')).toHaveLength(2);
+      await verifier.verify(token, { minCursor: 'not reached, and nobody waits for it' });
+      expect(stub.to('/oauth/introspect')).toHaveLength(3);
       stub.introspect = () => ({ active: false });
       expect(await verifier.verify(token)).toEqual(refused('inactive'));
     });
@@ -376,6 +477,44 @@ describe('staleness', () => {
       breakIt();
       expect(await verifier.verify(token)).toEqual(refused('unavailable'));
       expect(named('introspection_failed')).toHaveLength(1);
+    });
+
+    test('who has failed is left alone for a while, for as long as it says, and it is told once', async () => {
+      const { verifier, token, claims } = await stale();
+      const uptime = performance.now.bind(performance);
+      let later = 0;
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => uptime() + later);
+      onTestFinished(() => clock.mockRestore());
+      stub.introspect = () => ({ active: true, token_type: 'Bearer', ...claims });
+      const asked = () => stub.to('/oauth/introspect').length;
+      for (const [headers, ms] of [
+        [{}, 250],
+        [{ 'retry-after': '7' }, 7_000],
+        [{ 'retry-after': '100000' }, 60_000],
+      ] as const) {
+        const count = asked();
+        stub.intercept = (_, response) => Boolean(response.writeHead(429, headers).end());
+        const results = await Promise.all([1, 2, 3].map(() => verifier.verify(token)));
+        expect(results).toEqual([1, 2, 3].map(() => refused('unavailable')));
+        stub.mend();
+        later += ms - 200;
+        expect(await verifier.verify(token)).toEqual(refused('unavailable'));
+        expect(asked()).toBe(count + 3);
+        later += 200;
+        stub.intercept = (request, response) =>
+          request.url?.startsWith('/oauth/revocations') ? Boolean(response.writeHead(503).end()) : false;
+        expect(await verifier.verify(token)).toMatchObject({ ok: true });
+      }
+      expect(named('introspection_failed'), 'once a second at most').toHaveLength(2);
+    });
+
+    test('more than a hundred at once is told', async () => {
+      const { verifier, token } = await stale();
+      stub.intercept = () => true;
+      const results = await Promise.all(Array.from({ length: 101 }, () => verifier.verify(token)));
+      expect(new Set(results.map((result) => !result.ok && result.reason))).toEqual(new Set(['unavailable']));
+      expect(stub.to('/oauth/introspect')).toHaveLength(100);
+      expect(named('introspection_failed')[0]).toMatchObject({ detail: 'more than 100 at the same time' });
     });
 
     test('a yes that took too long is no yes', async () => {
@@ -469,21 +608,47 @@ describe('minCursor', () => {
     const verifier = await ready({ catchUpMs: 200 });
     const token = await stub.token();
     await until(() => stub.isWaitedFor);
-    const absurd = () =>
-      Promise.all(
-        Array.from({ length: 1_500 }, (_, i) => verifier.verify(token, { minCursor: `epoch--1.${9e14 - i}` })),
-      );
     const count = stub.requests.length;
-    const results = await absurd();
+    const before = performance.now();
+    const results = await Promise.all(
+      Array.from({ length: 1_500 }, (_, i) => verifier.verify(token, { minCursor: `epoch--1.${9e14 - i}` })),
+    );
     expect(new Set(results.map((result) => !result.ok && result.reason))).toEqual(new Set(['behind']));
     expect(stub.requests.length - count).toBeLessThanOrEqual(1);
+    expect(performance.now() - before, 'nobody waits for what cannot come').toBeLessThan(10_000);
+  });
+
+  test('one session cannot keep the others from waiting', async () => {
+    const verifier = await ready({ catchUpMs: 10_000 });
+    const [token, other] = await Promise.all([stub.token(), stub.token({ sid: 'session-2' })]);
+    await until(() => stub.isWaitedFor);
+    const minCursor = `${stub.epoch}.1`;
+    const flood = Array.from({ length: 1_500 }, () => verifier.verify(token, { minCursor }));
+    const waiting = verifier.verify(other, { minCursor });
+    stub.revoke('sid', 'somebody');
+    expect(await waiting).toMatchObject({ ok: true });
+    expect((await Promise.all(flood)).filter(({ ok }) => ok)).toHaveLength(8);
+  });
+
+  test('who is behind is asked about where introspection is wanted, also for a feed that is no more', async () => {
+    const verifier = await ready({ catchUpMs: 50, onStale: 'introspect' });
+    const token = await stub.token();
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString()) as object;
+    stub.introspect = () => ({ active: true, token_type: 'Bearer', ...claims });
+    for (const minCursor of [`${stub.epoch}.1`, 'epoch--x.0']) {
+      expect(await verifier.verify(token, { minCursor })).toMatchObject({ ok: true });
+    }
+    stub.introspect = () => ({ active: false });
+    expect(await verifier.verify(token, { minCursor: 'epoch--x.0' })).toEqual(refused('inactive'));
+    expect(stub.to('/oauth/introspect')).toHaveLength(3);
   });
 
   test('a thousand may wait, and no more', async () => {
     const verifier = await ready({ catchUpMs: 10_000 });
-    const token = await stub.token();
-    const ask = () => verifier.verify(token, { minCursor: `epoch--1.1` });
-    const waiting = Array.from({ length: 1_000 }, ask);
+    const tokens = await Promise.all(Array.from({ length: 125 }, (_, i) => stub.token({ sid: `session-${i}` })));
+    const another = await stub.token({ sid: 'another' });
+    const ask = (token = another) => verifier.verify(token, { minCursor: `epoch--1.1` });
+    const waiting = tokens.flatMap((token) => Array.from({ length: 8 }, () => ask(token)));
     expect(await ask()).toEqual(refused('behind'));
     stub.revoke('sid', 'somebody');
     expect((await Promise.all(waiting)).every(({ ok }) => ok)).toBe(true);
@@ -498,7 +663,7 @@ describe('minCursor', () => {
     await until(() => named('feed_failed').length >= 4); // and the next pause is a second at least
     const count = stub.requests.length;
     const start = performance.now();
-    for (let i = 0; i < 20; i += 1) await verifier.verify(token, { minCursor: `epoch--1.${9e14 - i}` });
+    for (let i = 0; i < 20; i += 1) await verifier.verify(token, { minCursor: `epoch--1.${20 - i}` });
     expect(stub.requests.length - count).toBeLessThanOrEqual(2 + (performance.now() - start) / 1_000);
   });
 
@@ -679,7 +844,22 @@ describe('close', () => {
     expect(events).toHaveLength(count);
     const requests = stub.requests.length;
     stub.revoke('sid', 'x');
+    await sleep(600); // two pauses between two requests
     expect(stub.requests).toHaveLength(requests);
+    expect(events).toHaveLength(count);
+    expect(await stub.connections).toBe(0);
+  });
+
+  test('who waits for the keys then is not told that the token is no good', async () => {
+    const verifier = await ready({ maxStalenessMs: 300_000 });
+    const token = await stub.token({}, stubKey('key-2'));
+    await until(() => stub.isWaitedFor);
+    now += 30_000;
+    stub.intercept = () => true;
+    const waiting = verifier.verify(token);
+    await until(() => keyRequests().length === 2);
+    await verifier.close();
+    expect(await waiting).toEqual(refused('not_ready'));
   });
 
   test('before the first sync', async () => {
@@ -707,6 +887,73 @@ test('a fetch that is given sends every request, and follows no redirect', async
   await until(() => verifier.cursor === stub.cursor);
   expect(sent.length).toBeGreaterThanOrEqual(3);
   expect(sent.every((init) => init?.redirect === 'error')).toBe(true);
+});
+
+test('a fetch that is given has the same limits: of size, and of time, whether it knows of signals or not', async () => {
+  const pieces = (count: number) => {
+    let left = count;
+    return new ReadableStream<Uint8Array>({
+      pull: (controller) => (left-- > 0 ? controller.enqueue(new Uint8Array(100_000)) : controller.close()),
+    });
+  };
+  make({ fetch: async () => new Response(pieces(11)) });
+  await until(() => named('keys_failed').length > 0);
+  expect(named('keys_failed')[0]?.detail).toBe('the answer has more than 1000000 octets');
+  for (const fetch of [
+    () => new Promise<Response>(() => undefined),
+    async () => new Response(new ReadableStream({ pull: () => new Promise(() => undefined) })),
+  ]) {
+    await open.at(-1)?.close();
+    events = [];
+    make({ fetch, timeoutMs: 100 });
+    await until(() => named('keys_failed').length > 0);
+    expect(named('keys_failed')[0]?.detail).toBe('no answer in 100 ms');
+  }
+});
+
+test('a clock that is out of order lets nobody in', async () => {
+  let clock: () => unknown = () => now;
+  const verifier = await ready({ clock: () => clock() as number, onStale: 'introspect' });
+  const token = await stub.token();
+  expect(await verifier.verify(token)).toMatchObject({ ok: true });
+  const broken = () => {
+    throw new Error('no clock');
+  };
+  for (clock of [() => NaN, () => undefined, () => Infinity, () => 'now', broken]) {
+    expect(await verifier.verify(token)).toEqual(refused('not_ready'));
+    expect(verifier.stalenessMs()).toBe(Infinity);
+  }
+  await until(() => stub.isWaitedFor);
+  stub.revoke('sid', 'somebody'); // nor is an answer taken meanwhile
+  await until(() => named('feed_failed').some(({ detail }) => detail === 'as_of is not now'));
+  clock = () => now;
+  await until(() => verifier.cursor === stub.cursor);
+  expect(await verifier.verify(token)).toMatchObject({ ok: true });
+});
+
+test('a request that was sent while the clock was out of order makes nothing fresh', async () => {
+  let clock = () => NaN;
+  stub.intercept = (request) => {
+    if (request.url?.startsWith('/oauth/revocations')) clock = () => now;
+    return false;
+  };
+  const verifier = make({ clock: () => clock() });
+  await until(() => verifier.cursor !== undefined);
+  expect(named('ready')).toEqual([]);
+  expect(await verifier.verify(await stub.token())).toEqual(refused('stale'));
+});
+
+test.each([
+  ['at once', () => void ([] as string[]).at(0)!.length],
+  ['later', () => Promise.reject(new Error('log full'))],
+])('an observer that throws %s stops nothing', async (_, onEvent) => {
+  const unhandled = vi.fn();
+  process.on('unhandledRejection', unhandled);
+  onTestFinished(() => void process.off('unhandledRejection', unhandled));
+  const verifier = await ready({ onEvent });
+  expect(await verifier.verify(await stub.token())).toMatchObject({ ok: true });
+  await sleep(10);
+  expect(unhandled).not.toHaveBeenCalled();
 });
 
 test('a redirect is not followed', async () => {
