@@ -2,9 +2,10 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { AuditTrail } from '../audit/audit-trail.js';
 import { Clock } from '../common/clock.js';
 import { TooManyRequests } from '../common/domain-error.js';
-import { clientAddress } from '../common/principal.js';
+import { clientOf } from '../common/principal.js';
 import { Config } from '../config/config.js';
 import { clientBlock } from '../limits/client-block.js';
 import { RateLimits } from '../limits/rate-limits.js';
@@ -31,6 +32,7 @@ export class ClientAuthentication {
     private readonly directory: ClientDirectory,
     private readonly rows: ServiceClientRepository,
     private readonly limits: RateLimits,
+    private readonly audit: AuditTrail,
     private readonly metrics: Metrics,
   ) {}
 
@@ -54,8 +56,16 @@ export class ClientAuthentication {
 
   private async countFailure(request: FastifyRequest): Promise<void> {
     if (this.config.rateLimits === 'off') return;
-    const use = await this.limits.use('client_auth', clientBlock(clientAddress(request)));
-    if (!use.isAllowed) throw new TooManyRequests('client_auth', use.resetSeconds);
+    const client = clientOf(request);
+    const address = clientBlock(client.ip);
+    const use = await this.limits.use('client_auth', address);
+    if (use.isAllowed) return;
+    this.metrics.budgetRefusals.inc({ budget: 'client_auth' });
+    if (use.isFirstRefused) {
+      const entry = { actor: { type: 'anonymous' }, client, reason: 'client_auth', details: { address } } as const;
+      await this.audit.record({ type: 'excess_rate_limit_exceeded', outcome: 'failure', ...entry });
+    }
+    throw new TooManyRequests('client_auth', use.resetSeconds);
   }
 
   private verify(credentials: ClientCredentials): Promise<KnownClient> {
