@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock, plusSeconds, secondsSince } from '../common/clock.js';
 import { MasterKeys, type Resealed } from '../common/master-keys.js';
+import { resealEach } from '../common/reseal-each.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Message, MessageKind } from './messages.js';
 import type { OutboxMessage } from './outbox-message.entity.js';
@@ -116,13 +117,11 @@ export class Outbox {
     transaction: EntityManager,
   ): Promise<{ outcomes: (Resealed | undefined)[]; lastId: string | undefined }> {
     const page = await this.rows.findContentAfter(id, limit, transaction);
-    const outcomes: (Resealed | undefined)[] = [];
-    for (const row of page) {
-      const resealed = this.masterKeys.reseal('mail-content', row.content ?? '', contextOf(row));
-      const isDone =
-        typeof resealed !== 'object' || (await this.rows.replaceContent(row, resealed.sealed, transaction));
-      outcomes.push(isDone ? resealed : undefined);
-    }
+    const outcomes = await resealEach(
+      page,
+      (row) => this.masterKeys.reseal('mail-content', row.content ?? '', contextOf(row)),
+      (row, sealed) => this.rows.replaceContent(row, sealed, transaction),
+    );
     return { outcomes, lastId: page.at(-1)?.id };
   }
 

@@ -4,6 +4,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
 import type { Resealed } from '../common/master-keys.js';
+import { resealEach } from '../common/reseal-each.js';
 import { Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
 import { inTransaction } from '../database/transaction.js';
@@ -175,16 +176,23 @@ export class KeyRotation {
     for (const { kid } of [...gone.map(({ row }) => row), ...revoked]) await this.rows.delete(kid);
   }
 
-  /** Every key that somebody may still need, for `rewrap`: not those that are revoked and open under no master key. */
-  async findSealed(): Promise<SigningKey[]> {
-    return (await this.rows.findAll()).filter((row) => row.revokedAt === null || this.vault.open(row));
+  /** How many keys `rewrap` looks at. */
+  async count(): Promise<number> {
+    return (await this.findNeeded()).length;
   }
 
-  /** Seals the private half under the newest master key. @returns what became of it; undefined when somebody else was first. */
-  async rewrap(row: SigningKey): Promise<Resealed | undefined> {
-    const resealed = this.vault.reseal(row);
-    if (typeof resealed === 'string') return resealed;
-    return (await this.rows.replacePrivateKey(row, resealed.sealed)) ? resealed : undefined;
+  /** Seals every private half under the newest master key. @returns what became of each; undefined where somebody else was first. */
+  async rewrap(transaction: EntityManager): Promise<(Resealed | undefined)[]> {
+    return resealEach(
+      await this.findNeeded(transaction),
+      (row) => this.vault.reseal(row),
+      (row, sealed) => this.rows.replacePrivateKey(row, sealed, transaction),
+    );
+  }
+
+  /** Not those that are revoked and open under no master key. */
+  private async findNeeded(transaction?: EntityManager): Promise<SigningKey[]> {
+    return (await this.rows.findAll(transaction)).filter((row) => row.revokedAt === null || this.vault.open(row));
   }
 
   /** Which key signs after a revocation. That stands, whatever happens here. */

@@ -535,6 +535,12 @@ describe('a change of the master key', () => {
     return values.filter((value) => !value.startsWith(`${id}.`)).length;
   };
 
+  /** What the audit trail says of the rewraps. */
+  const rewrapEvents = async (gatehouse: Gatehouse): Promise<string[]> => {
+    const rows = await gatehouse.sql("SELECT reason FROM audit_events WHERE reason LIKE 'rewrap%' ORDER BY id");
+    return rows.map(({ reason }) => reason);
+  };
+
   /** So many accounts whose hashes are sealed under the first key of an instance. */
   async function addAccounts(gatehouse: Gatehouse, count: number): Promise<void> {
     const masterKeys = gatehouse.app.get(MasterKeys);
@@ -587,6 +593,10 @@ describe('a change of the master key', () => {
     expect(await leftUnder(both, fresh)).toBe(0);
     const again = await rewrapOf(both).rewrap(OPERATOR);
     expect(Object.values(again.rewrapped)).toEqual([0, 0, 0, 0]);
+    expect(await rewrapEvents(both), 'none of the second, which had nothing to do').toEqual([
+      'rewrap_begun',
+      'rewrapped',
+    ]);
 
     const after = await another(before, { MASTER_KEY: fresh });
     for (const one of [refreshed.body, await after.logIn(changed)]) expect(await meStatus(after, one)).toBe(200);
@@ -617,7 +627,10 @@ describe('a change of the master key', () => {
       const { code, program } = await runCli(env, ...args);
       return { code, output: program.stdout, stderr: program.stderr.join('\n') };
     };
-    expect(await cli('keys:rewrap')).toMatchObject({ code: 1, stderr: expect.stringMatching(/MASTER_KEY opens no signing key/) });
+    expect(await cli('keys:rewrap')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/MASTER_KEY opens no signing key/),
+    });
     const listed = await cli('keys:list', '--json');
     expect(listed.output.map((line) => JSON.parse(line))).toMatchObject(
       kids.map((kid) => ({ kid, state: 'not_openable' })),
@@ -687,6 +700,7 @@ describe('a change of the master key', () => {
     await program.kill('SIGKILL');
     const left = await leftUnder(gatehouse, fresh);
     expect(left).toBeGreaterThan(0);
+    expect(await rewrapEvents(gatehouse), 'a killed run has left one').toEqual(['rewrap_begun']);
 
     const { code, program: repeated } = await runCli(env, 'keys:rewrap', '--json');
     expect([code, repeated.stderr]).toEqual([0, []]);
