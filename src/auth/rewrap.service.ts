@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import type { Resealed } from '../common/master-keys.js';
-import { resealEach } from '../common/reseal-each.js';
+import { sealedPage, type SealedPage } from '../common/sealed-page.js';
 import { inTransaction } from '../database/transaction.js';
 import { Outbox } from '../mail/outbox.js';
 import { KeyRotation } from '../tokens/key-rotation.js';
@@ -12,6 +12,9 @@ import { FormerPasswordRepository } from './account/former-password.repository.j
 import { PasswordHasher } from './password-hasher.js';
 
 const BATCH = 200;
+
+/** A page of one kind, of the rows whose ids are after `after`. */
+type Pass = (after: string) => Promise<SealedPage>;
 
 /** What is sealed under the master key and can be opened without its owner. */
 export type SealedKind = 'signing_keys' | 'passwords' | 'former_passwords' | 'mails';
@@ -43,8 +46,8 @@ export class RewrapService {
 
   /** How many values there are to look at, about. */
   async count(): Promise<number> {
-    const counts = [this.keys.count(), this.users.count(), this.formerPasswords.count(), this.outbox.count()];
-    return sumOf(await Promise.all(counts));
+    const counts = [this.users.count(), this.formerPasswords.count(), this.outbox.count()];
+    return sumOf(await Promise.all(counts)) + (await this.keys.findNeeded()).length;
   }
 
   /**
@@ -70,50 +73,46 @@ export class RewrapService {
       this.audit.record({ type: 'key_rotated', reason, actor, details: counts.rewrapped }, transaction);
     const hasChanged = () => sumOf(Object.values(counts.rewrapped)) > 0;
     const passes: [SealedKind, Pass][] = [
-      ['signing_keys', (_, transaction) => this.rewrapKeys(transaction)],
-      ['passwords', (after, transaction) => this.rewrapPasswords(after, transaction)],
-      ['former_passwords', (after, transaction) => this.rewrapFormerPasswords(after, transaction)],
-      ['mails', (after, transaction) => this.outbox.rewrapAfter(after, BATCH, transaction)],
+      ['signing_keys', () => this.keys.sealed()],
+      ['passwords', (after) => this.passwords(after)],
+      ['former_passwords', (after) => this.pastPasswords(after)],
+      ['mails', (after) => this.outbox.sealedAfter(after, BATCH)],
     ];
     for (const [kind, pass] of passes) {
       for (let after: string | undefined = ''; after !== undefined && !isStopping();) {
-        const from: string = after;
-        const batch = await inTransaction(this.dataSource, async (transaction): Promise<Batch> => {
-          const done = await pass(from, transaction);
-          if (!hasChanged() && done.outcomes.some(isSealed)) await record('rewrap_begun', transaction);
+        const page: SealedPage = await pass(after);
+        const outcomes = await inTransaction(this.dataSource, async (transaction) => {
+          const done = await page.reseal(transaction);
+          if (!hasChanged() && done.some(isSealed)) await record('rewrap_begun', transaction);
           return done;
         });
-        note(kind, batch.outcomes);
-        after = batch.lastId;
+        note(kind, outcomes);
+        after = page.lastId;
       }
     }
     if (hasChanged()) await record('rewrapped');
     return counts;
   }
 
-  /** All at once: there are a handful. */
-  private async rewrapKeys(transaction: EntityManager): Promise<Batch> {
-    return { outcomes: await this.keys.rewrap(transaction), lastId: undefined };
-  }
-
-  private async rewrapPasswords(after: string, transaction: EntityManager): Promise<Batch> {
-    const page = await this.users.findHashesAfter(after, BATCH, transaction);
-    const outcomes = await resealEach(
+  private async passwords(after: string): Promise<SealedPage> {
+    const page = await this.users.findHashesAfter(after, BATCH);
+    return sealedPage(
       page,
+      page.at(-1)?.id,
       (row) => this.hasher.reseal(row),
-      ({ id, passwordHash }, sealed) => this.users.upgradePasswordHash(id, passwordHash, sealed, transaction),
+      ({ id, passwordHash }, sealed, transaction) =>
+        this.users.upgradePasswordHash(id, passwordHash, sealed, transaction),
     );
-    return { outcomes, lastId: page.at(-1)?.id };
   }
 
-  private async rewrapFormerPasswords(after: string, transaction: EntityManager): Promise<Batch> {
-    const page = await this.formerPasswords.findAfter(after, BATCH, transaction);
-    const outcomes = await resealEach(
+  private async pastPasswords(after: string): Promise<SealedPage> {
+    const page = await this.formerPasswords.findAfter(after, BATCH);
+    return sealedPage(
       page,
+      page.at(-1)?.id,
       ({ userId, passwordHash }) => this.hasher.reseal({ id: userId, passwordHash }),
-      (row, sealed) => this.formerPasswords.replace(row, sealed, transaction),
+      (row, sealed, transaction) => this.formerPasswords.replace(row, sealed, transaction),
     );
-    return { outcomes, lastId: page.at(-1)?.id };
   }
 }
 
@@ -124,11 +123,3 @@ function isSealed(outcome: Resealed | undefined): boolean {
 function sumOf(counts: readonly number[]): number {
   return counts.reduce((sum, one) => sum + one, 0);
 }
-
-/** What became of a page of rows; `lastId` is undefined when there are no more. */
-interface Batch {
-  outcomes: (Resealed | undefined)[];
-  lastId: string | undefined;
-}
-
-type Pass = (after: string, transaction: EntityManager) => Promise<Batch>;

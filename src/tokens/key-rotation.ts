@@ -3,8 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
-import type { Resealed } from '../common/master-keys.js';
-import { resealEach } from '../common/reseal-each.js';
+import { sealedPage, type SealedPage } from '../common/sealed-page.js';
 import { Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
 import { inTransaction } from '../database/transaction.js';
@@ -176,23 +175,19 @@ export class KeyRotation {
     for (const { kid } of [...gone.map(({ row }) => row), ...revoked]) await this.rows.delete(kid);
   }
 
-  /** How many keys `rewrap` looks at. */
-  async count(): Promise<number> {
-    return (await this.findNeeded()).length;
+  /** Every key that somebody may still need: not those that are revoked and open under no master key. */
+  async findNeeded(): Promise<SigningKey[]> {
+    return (await this.rows.findAll()).filter((row) => row.revokedAt === null || this.vault.open(row));
   }
 
-  /** Seals every private half under the newest master key. @returns what became of each; undefined where somebody else was first. */
-  async rewrap(transaction: EntityManager): Promise<(Resealed | undefined)[]> {
-    return resealEach(
-      await this.findNeeded(transaction),
+  /** The same, for the private halves to be sealed again. */
+  async sealed(): Promise<SealedPage> {
+    return sealedPage(
+      await this.findNeeded(),
+      undefined,
       (row) => this.vault.reseal(row),
-      (row, sealed) => this.rows.replacePrivateKey(row, sealed, transaction),
+      (row, sealed, transaction) => this.rows.replacePrivateKey(row, sealed, transaction),
     );
-  }
-
-  /** Not those that are revoked and open under no master key. */
-  private async findNeeded(transaction?: EntityManager): Promise<SigningKey[]> {
-    return (await this.rows.findAll(transaction)).filter((row) => row.revokedAt === null || this.vault.open(row));
   }
 
   /** Which key signs after a revocation. That stands, whatever happens here. */

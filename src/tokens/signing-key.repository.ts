@@ -8,8 +8,8 @@ export class SigningKeyRepository {
   constructor(@InjectRepository(SigningKey) private readonly rows: Repository<SigningKey>) {}
 
   /** Every key that is held, oldest first: a handful. */
-  findAll(transaction: EntityManager = this.rows.manager): Promise<SigningKey[]> {
-    return transaction.find(SigningKey, { order: { number: 'ASC' } });
+  findAll(): Promise<SigningKey[]> {
+    return this.rows.find({ order: { number: 'ASC' } });
   }
 
   find(kid: string): Promise<SigningKey | null> {
