@@ -22,13 +22,14 @@ export class BackgroundWork implements OnApplicationBootstrap, BeforeApplication
     outbox: OutboxWorker,
     sealer: AuditSealer,
     feed: RevocationFeed,
-    keys: SigningKeys,
+    private readonly keys: SigningKeys,
     private readonly audit: AuditTrail,
   ) {
     this.loops = [purge.loop, mailRequests.loop, outbox, sealer, feed, keys.loop];
   }
 
   async onApplicationBootstrap(): Promise<void> {
+    await this.keys.refuseOtherMasterKey();
     await this.record('sys_startup');
     for (const loop of this.loops) loop.start();
   }

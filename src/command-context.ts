@@ -7,6 +7,7 @@ import { CommandFailed } from './commands/output.js';
 import { createLogger, NestLogger } from './common/logger.js';
 import { loadConfig } from './config/load-config.js';
 import { pendingMigrations } from './database/migrator.js';
+import { SigningKeys } from './tokens/signing-keys.js';
 
 /** What the modules have to say to an operator: warnings, on standard error. */
 class CommandLogger extends NestLogger {
@@ -25,7 +26,7 @@ class CommandLogger extends NestLogger {
  *
  * @throws InvalidConfig; CommandFailed for a schema that is not up to date and a statement that the database refuses.
  */
-export const inContext: InContext = async (work) => {
+export const inContext: InContext = async (work, { takesLostKeys } = { takesLostKeys: false }) => {
   const config = loadConfig(process.env);
   const logger = new CommandLogger();
   const app = await NestFactory.createApplicationContext(CommandModule.with(config), { logger, abortOnError: false });
@@ -33,6 +34,7 @@ export const inContext: InContext = async (work) => {
     if ((await pendingMigrations(app.get(DataSource))).length > 0) {
       throw new CommandFailed('A migration is pending: run migrate first.');
     }
+    if (!takesLostKeys) await app.get(SigningKeys, { strict: false }).refuseOtherMasterKey();
     return await work(app);
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;

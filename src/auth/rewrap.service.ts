@@ -3,6 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import type { Resealed } from '../common/master-keys.js';
+import { sealedPage, type SealedPage } from '../common/sealed-page.js';
 import { inTransaction } from '../database/transaction.js';
 import { Outbox } from '../mail/outbox.js';
 import { KeyRotation } from '../tokens/key-rotation.js';
@@ -11,6 +12,9 @@ import { FormerPasswordRepository } from './account/former-password.repository.j
 import { PasswordHasher } from './password-hasher.js';
 
 const BATCH = 200;
+
+/** A page of one kind, of the rows whose ids are after `after`. */
+type Pass = (after: string) => Promise<SealedPage>;
 
 /** What is sealed under the master key and can be opened without its owner. */
 export type SealedKind = 'signing_keys' | 'passwords' | 'former_passwords' | 'mails';
@@ -43,10 +47,13 @@ export class RewrapService {
   /** How many values there are to look at, about. */
   async count(): Promise<number> {
     const counts = [this.users.count(), this.formerPasswords.count(), this.outbox.count()];
-    return (await Promise.all(counts)).reduce((sum, one) => sum + one, (await this.keys.findSealed()).length);
+    return sumOf(await Promise.all(counts)) + (await this.keys.findNeeded()).length;
   }
 
   /**
+   * Leaves an event in the transaction that changes the first value, and one with the counts at the end: whoever is killed in
+   * between has said so. Where there is nothing to do it leaves none.
+   *
    * @param onProgress told how many values have been looked at.
    * @param isStopping asked after each batch.
    */
@@ -58,58 +65,61 @@ export class RewrapService {
     const counts: RewrapCounts = { rewrapped: none(), unopenable: none() };
     let seen = 0;
     const note = (kind: SealedKind, outcomes: (Resealed | undefined)[]) => {
-      counts.rewrapped[kind] += outcomes.filter((one) => typeof one === 'object').length;
+      counts.rewrapped[kind] += outcomes.filter(isSealed).length;
       counts.unopenable[kind] += outcomes.filter((one) => one === 'unopenable').length;
       onProgress((seen += outcomes.length));
     };
-    for (const row of await this.keys.findSealed()) note('signing_keys', [await this.keys.rewrap(row)]);
+    const record = (reason: string, transaction?: EntityManager) =>
+      this.audit.record({ type: 'key_rotated', reason, actor, details: counts.rewrapped }, transaction);
+    const hasChanged = () => sumOf(Object.values(counts.rewrapped)) > 0;
     const passes: [SealedKind, Pass][] = [
-      ['passwords', (after, transaction) => this.rewrapPasswords(after, transaction)],
-      ['former_passwords', (after, transaction) => this.rewrapFormerPasswords(after, transaction)],
-      ['mails', (after, transaction) => this.outbox.rewrapAfter(after, BATCH, transaction)],
+      ['signing_keys', () => this.keys.sealed()],
+      ['passwords', (after) => this.passwords(after)],
+      ['former_passwords', (after) => this.pastPasswords(after)],
+      ['mails', (after) => this.outbox.sealedAfter(after, BATCH)],
     ];
     for (const [kind, pass] of passes) {
       for (let after: string | undefined = ''; after !== undefined && !isStopping();) {
-        const from: string = after;
-        const batch: Batch = await inTransaction(this.dataSource, (transaction) => pass(from, transaction));
-        note(kind, batch.outcomes);
-        after = batch.lastId;
+        const page: SealedPage = await pass(after);
+        const outcomes = await inTransaction(this.dataSource, async (transaction) => {
+          const done = await page.reseal(transaction);
+          if (!hasChanged() && done.some(isSealed)) await record('rewrap_begun', transaction);
+          return done;
+        });
+        note(kind, outcomes);
+        after = page.lastId;
       }
     }
-    await this.audit.record({ type: 'key_rotated', reason: 'rewrapped', actor, details: counts.rewrapped });
+    if (hasChanged()) await record('rewrapped');
     return counts;
   }
 
-  private async rewrapPasswords(after: string, transaction: EntityManager): Promise<Batch> {
-    const page = await this.users.findHashesAfter(after, BATCH, transaction);
-    const outcomes: Batch['outcomes'] = [];
-    for (const { id, passwordHash } of page) {
-      const resealed = this.hasher.reseal({ id, passwordHash });
-      const isDone =
-        typeof resealed !== 'object' ||
-        (await this.users.upgradePasswordHash(id, passwordHash, resealed.sealed, transaction));
-      outcomes.push(isDone ? resealed : undefined);
-    }
-    return { outcomes, lastId: page.at(-1)?.id };
+  private async passwords(after: string): Promise<SealedPage> {
+    const page = await this.users.findHashesAfter(after, BATCH);
+    return sealedPage(
+      page,
+      page.at(-1)?.id,
+      (row) => this.hasher.reseal(row),
+      ({ id, passwordHash }, sealed, transaction) =>
+        this.users.upgradePasswordHash(id, passwordHash, sealed, transaction),
+    );
   }
 
-  private async rewrapFormerPasswords(after: string, transaction: EntityManager): Promise<Batch> {
-    const page = await this.formerPasswords.findAfter(after, BATCH, transaction);
-    const outcomes: Batch['outcomes'] = [];
-    for (const row of page) {
-      const resealed = this.hasher.reseal({ id: row.userId, passwordHash: row.passwordHash });
-      const isDone =
-        typeof resealed !== 'object' || (await this.formerPasswords.replace(row, resealed.sealed, transaction));
-      outcomes.push(isDone ? resealed : undefined);
-    }
-    return { outcomes, lastId: page.at(-1)?.id };
+  private async pastPasswords(after: string): Promise<SealedPage> {
+    const page = await this.formerPasswords.findAfter(after, BATCH);
+    return sealedPage(
+      page,
+      page.at(-1)?.id,
+      ({ userId, passwordHash }) => this.hasher.reseal({ id: userId, passwordHash }),
+      (row, sealed, transaction) => this.formerPasswords.replace(row, sealed, transaction),
+    );
   }
 }
 
-/** What became of a page of rows; `lastId` is undefined when it was empty: there are no more. */
-interface Batch {
-  outcomes: (Resealed | undefined)[];
-  lastId: string | undefined;
+function isSealed(outcome: Resealed | undefined): boolean {
+  return typeof outcome === 'object';
 }
 
-type Pass = (after: string, transaction: EntityManager) => Promise<Batch>;
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, one) => sum + one, 0);
+}

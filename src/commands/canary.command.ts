@@ -1,11 +1,11 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { readFileSync } from 'node:fs';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load-config.js';
 import type { VerifierOptions } from '../verifier/verifier.js';
 import { CanaryFailed, measureLogouts, quantile, type Propagation } from './logout-canary.js';
 import { CommandFailed, print, printJson } from './output.js';
 import { Progress } from './progress.js';
+import { readText } from './read-text.js';
 
 interface Options {
   url?: string[];
@@ -14,6 +14,7 @@ interface Options {
   clientId?: string;
   clientSecretFile?: string;
   rounds: number;
+  timeout: number;
   json?: true;
 }
 
@@ -27,8 +28,14 @@ export function addCanaryCommand(program: Command): void {
     .option('--url <url...>', 'the instances of the API; the first is logged in to (default: PUBLIC_URL)')
     .option('--client-id <id>', 'of a client for this: a verifier follows the feed of each instance')
     .option('--client-secret-file <file>', 'its secret, on the first line')
-    .option('--rounds <number>', '1 to 1000', parseRounds, 10)
-    .option('--json', 'print one JSON object for each place')
+    .option('--rounds <number>', '1 to 1000', numberUpTo(1_000), 10)
+    .option(
+      '--timeout <seconds>',
+      '1 to 300: a place that accepts the token for longer never refuses',
+      numberUpTo(300),
+      30,
+    )
+    .option('--json', 'print one JSON object for each place; null is never')
     .action(measure);
 }
 
@@ -43,13 +50,18 @@ async function measure(options: Options): Promise<void> {
       password: firstLine(options.passwordFile),
       verifiers: verifiersOf(urls, options, config),
       rounds: options.rounds,
+      giveUpMs: options.timeout * 1000,
       onRound: (round) => progress.show(round),
     });
     progress.clear();
     for (const propagation of propagations) tell(propagation, options.json);
+    const late = propagations.filter(({ ms }) => ms.includes(Infinity)).map(({ place }) => place);
+    if (late.length > 0) {
+      throw new CommandFailed(`Accepted ${options.timeout} seconds after its logout still: by ${late.join(', ')}.`);
+    }
   } catch (error) {
     progress.clear();
-    throw error instanceof CanaryFailed || error instanceof TypeError ? new CommandFailed(wordsOf(error)) : error;
+    throw error instanceof CanaryFailed ? new CommandFailed(error.message) : error;
   }
 }
 
@@ -67,26 +79,23 @@ function tell({ place, ms }: Propagation, json: true | undefined): void {
   const rounded = (value: number) => Math.round(value * 10) / 10;
   const [median, p99, max] = [0.5, 0.99, 1].map((part) => rounded(quantile(ms, part)));
   if (json) printJson({ place, rounds: ms.length, median_ms: median, p99_ms: p99, max_ms: max });
-  else print(`${place}: median ${median} ms, p99 ${p99} ms, longest ${max} ms, of ${ms.length} logouts`);
+  else
+    print(`${place}: median ${inWords(median)}, p99 ${inWords(p99)}, longest ${inWords(max)}, of ${ms.length} logouts`);
 }
 
-/** `fetch` tells by a TypeError that it had no answer, and its cause tells why. */
-function wordsOf({ message, cause }: Error): string {
-  const { code } = (cause ?? {}) as NodeJS.ErrnoException;
-  return code === undefined ? message : `${message} (${code})`;
+function inWords(ms: number | undefined): string {
+  return ms === Infinity ? 'never' : `${ms} ms`;
 }
 
 function firstLine(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').split(/\r?\n/)[0] ?? '';
-  } catch (error) {
-    throw new CommandFailed(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
+  return readText(path).split(/\r?\n/)[0] ?? '';
 }
 
-function parseRounds(text: string): number {
-  if (!/^\d{1,4}$/.test(text) || Number(text) < 1 || Number(text) > 1_000) {
-    throw new InvalidArgumentError('Give a number from 1 to 1000.');
-  }
-  return Number(text);
+function numberUpTo(max: number): (text: string) => number {
+  return (text) => {
+    if (!/^\d{1,4}$/.test(text) || Number(text) < 1 || Number(text) > max) {
+      throw new InvalidArgumentError(`Give a number from 1 to ${max}.`);
+    }
+    return Number(text);
+  };
 }

@@ -1,11 +1,11 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { InvalidArgumentError, type Command } from 'commander';
-import { readFileSync } from 'node:fs';
 import type { ServiceClient } from '../oauth/service-client.entity.js';
 import { publicKeysOf } from '../oauth/client-keys.js';
 import { ServiceClientService, type NewSecret } from '../oauth/service-client.service.js';
 import { operator, type InContext } from './operator.js';
 import { CommandFailed, complain, fieldLines, print, printJson } from './output.js';
+import { readText } from './read-text.js';
 
 interface Options {
   json?: true;
@@ -122,13 +122,7 @@ function parseAudience(text: string, before: string[] = []): string[] {
 }
 
 function readKeys(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new CommandFailed(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-  const keys = publicKeysOf(text);
+  const keys = publicKeysOf(readText(path));
   if (keys === undefined) {
     throw new CommandFailed(`${path} is no JWK set of public keys for ES256, ES384, PS256 or EdDSA.`);
   }

@@ -15,19 +15,13 @@ interface Options {
   yes?: true;
 }
 
-const REFUSALS = {
-  unknown: 'There is no key',
-  revoked_already: 'It is revoked already: key',
-  gone: 'It is gone, and nothing that it has signed is accepted: key',
-} as const;
-
 /** Adds what an operator may do about the keys: those that sign, and the master key that they and the passwords are sealed under. */
 export function addKeyCommands(program: Command, inContext: InContext): void {
   const command = (name: string, description: string) =>
     program.command(name).description(description).option('--json', 'print one JSON object on a line');
 
   command('keys:list', 'the signing keys and their lives').action(({ json }: Options) =>
-    inContext((app) => list(app, json)),
+    inContext((app) => list(app, json), { takesLostKeys: true }),
   );
 
   command('keys:rotate', 'have the next key sign as soon as everybody can know it').action(({ json }: Options) =>
@@ -43,7 +37,7 @@ export function addKeyCommands(program: Command, inContext: InContext): void {
           'Nothing was revoked: it cannot be undone, and without a terminal to ask on needs --yes.',
         );
       }
-      await inContext((app) => revoke(app, kid, options));
+      await inContext((app) => revoke(app, kid, options), { takesLostKeys: true });
     });
 
   command('keys:rewrap', 'seal everything again under the first master key of the list; may be repeated').action(
@@ -78,9 +72,13 @@ async function revoke(app: INestApplicationContext, kid: string, { json, yes }: 
     throw new CommandFailed('Nothing was revoked: that is not the kid.');
   }
   const revoked = await rotation(app).revoke(kid, operator());
-  if (revoked.result !== 'revoked') throw new CommandFailed(`${REFUSALS[revoked.result]} ${kid}.`);
-  if (json) printJson({ kid, active: revoked.successor });
-  else print(`${kid} is revoked: what it has signed is refused. ${revoked.successor} signs now.`);
+  if (revoked.result === 'unknown') throw new CommandFailed(`There is no key ${kid}.`);
+  const isChanged = revoked.result === 'revoked';
+  const successor = isChanged ? revoked.successor : undefined;
+  if (json) printJson({ kid, changed: isChanged, active: successor ?? null });
+  else if (!isChanged) print(`Nothing to do: ${kid} is revoked already.`);
+  else print(`${kid} is revoked: what it has signed is refused.${successor ? ` ${successor} signs now.` : ''}`);
+  if (isChanged && !successor) complain('No other key could be made to sign. A server does that with the next login.');
 }
 
 async function rewrap(inContext: InContext, json: true | undefined): Promise<void> {

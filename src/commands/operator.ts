@@ -2,8 +2,16 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { userInfo } from 'node:os';
 import type { Actor } from '../audit/audit-trail.js';
 
-/** Runs a command's work beside the service's own modules, which are closed again however it ends. */
-export type InContext = <T>(work: (app: INestApplicationContext) => Promise<T>) => Promise<T>;
+/**
+ * Runs a command's work beside the service's own modules, which are closed again however it ends.
+ *
+ * @param options.takesLostKeys also where there is a signing key under a master key that we do not have: for what shows that
+ *   and mends it.
+ */
+export type InContext = <T>(
+  work: (app: INestApplicationContext) => Promise<T>,
+  options?: { takesLostKeys: boolean },
+) => Promise<T>;
 
 /** The column of `actor_id`. */
 const MAX_ACTOR_ID = 64;

@@ -15,8 +15,9 @@ export class Coalesced<T> {
       this.running = this.work().finally(() => (this.running = undefined));
       return this.running;
     };
+    if (this.next) return this.next;
     if (!this.running) return start();
-    this.next ??= this.running.then(start, start);
+    this.next = this.running.then(start, start);
     return this.next;
   }
 }

@@ -8,11 +8,9 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AuditTrail } from '../audit/audit-trail.js';
-import { TooManyRequests } from '../common/domain-error.js';
 import { clientOf } from '../common/principal.js';
 import { Config } from '../config/config.js';
-import { Metrics } from '../metrics/metrics.js';
+import { BudgetRefusals } from './budget-refusals.js';
 import { clientBlock } from './client-block.js';
 import { RateLimits, type Budget } from './rate-limits.js';
 
@@ -35,8 +33,7 @@ export class RateLimitGuard implements CanActivate {
     private readonly reflector: Reflector,
     private readonly config: Config,
     private readonly limits: RateLimits,
-    private readonly audit: AuditTrail,
-    private readonly metrics: Metrics,
+    private readonly refusals: BudgetRefusals,
   ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
@@ -55,11 +52,6 @@ export class RateLimitGuard implements CanActivate {
       .header('RateLimit-Policy', `"${budget}";q=${use.points};w=${use.windowSeconds}`)
       .header('RateLimit', `"${budget}";r=${use.remaining};t=${use.resetSeconds}`);
     if (use.isAllowed) return true;
-    this.metrics.budgetRefusals.inc({ budget });
-    if (use.isFirstRefused) {
-      const entry = { actor: { type: 'anonymous' }, client, reason: budget, details: { address } } as const;
-      await this.audit.record({ type: 'excess_rate_limit_exceeded', outcome: 'failure', ...entry });
-    }
-    throw new TooManyRequests(budget, use.resetSeconds);
+    return this.refusals.refuse(budget, use, { actor: { type: 'anonymous' }, client, details: { address } });
   }
 }

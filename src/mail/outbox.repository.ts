@@ -96,9 +96,9 @@ export class OutboxRepository {
   }
 
   /** Up to `limit` rows with their content whose id is after `id`, in its order. */
-  findContentAfter(id: string, limit: number, transaction: EntityManager): Promise<OutboxMessage[]> {
+  findContentAfter(id: string, limit: number): Promise<OutboxMessage[]> {
     const where = { id: MoreThan(id), content: Not(IsNull()) };
-    return transaction.find(OutboxMessage, { where, order: { id: 'ASC' }, take: limit });
+    return this.rows.find({ where, order: { id: 'ASC' }, take: limit });
   }
 
   /** Puts another form of the same content in place of the one that was seen. @returns false when that is gone. */

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock, plusSeconds, secondsSince } from '../common/clock.js';
-import { MasterKeys, type Resealed } from '../common/master-keys.js';
+import { MasterKeys } from '../common/master-keys.js';
+import { sealedPage, type SealedPage } from '../common/sealed-page.js';
 import { Metrics } from '../metrics/metrics.js';
 import type { Message, MessageKind } from './messages.js';
 import type { OutboxMessage } from './outbox-message.entity.js';
@@ -105,25 +106,15 @@ export class Outbox {
     return this.rows.countWithContent();
   }
 
-  /**
-   * Seals the content of up to `limit` messages, whose ids are after `id`, under the newest master key.
-   *
-   * @returns what became of each, undefined where somebody else was first; and the last id, none when there was none.
-   */
-  async rewrapAfter(
-    id: string,
-    limit: number,
-    transaction: EntityManager,
-  ): Promise<{ outcomes: (Resealed | undefined)[]; lastId: string | undefined }> {
-    const page = await this.rows.findContentAfter(id, limit, transaction);
-    const outcomes: (Resealed | undefined)[] = [];
-    for (const row of page) {
-      const resealed = this.masterKeys.reseal('mail-content', row.content ?? '', contextOf(row));
-      const isDone =
-        typeof resealed !== 'object' || (await this.rows.replaceContent(row, resealed.sealed, transaction));
-      outcomes.push(isDone ? resealed : undefined);
-    }
-    return { outcomes, lastId: page.at(-1)?.id };
+  /** Up to `limit` messages with their content, whose ids are after `id`. */
+  async sealedAfter(id: string, limit: number): Promise<SealedPage> {
+    const page = await this.rows.findContentAfter(id, limit);
+    return sealedPage(
+      page,
+      page.at(-1)?.id,
+      (row) => this.masterKeys.reseal('mail-content', row.content ?? '', contextOf(row)),
+      (row, sealed, transaction) => this.rows.replaceContent(row, sealed, transaction),
+    );
   }
 
   /**

@@ -3,9 +3,9 @@ import type { FastifyRequest } from 'fastify';
 import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Clock, plusSeconds } from '../common/clock.js';
-import { TooManyRequests } from '../common/domain-error.js';
-import { clientAddress } from '../common/principal.js';
+import { clientOf } from '../common/principal.js';
 import { Config } from '../config/config.js';
+import { BudgetRefusals } from '../limits/budget-refusals.js';
 import { clientBlock } from '../limits/client-block.js';
 import { RateLimits } from '../limits/rate-limits.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -33,6 +33,7 @@ export class ClientAuthentication {
     private readonly directory: ClientDirectory,
     private readonly rows: ServiceClientRepository,
     private readonly limits: RateLimits,
+    private readonly refusals: BudgetRefusals,
     private readonly metrics: Metrics,
   ) {}
 
@@ -56,8 +57,11 @@ export class ClientAuthentication {
 
   private async countFailure(request: FastifyRequest): Promise<void> {
     if (this.config.rateLimits === 'off') return;
-    const use = await this.limits.use('client_auth', clientBlock(clientAddress(request)));
-    if (!use.isAllowed) throw new TooManyRequests('client_auth', use.resetSeconds);
+    const client = clientOf(request);
+    const address = clientBlock(client.ip);
+    const use = await this.limits.use('client_auth', address);
+    if (use.isAllowed) return;
+    await this.refusals.refuse('client_auth', use, { actor: { type: 'anonymous' }, client, details: { address } });
   }
 
   private async verify(credentials: ClientCredentials, request: FastifyRequest): Promise<KnownClient> {
@@ -73,7 +77,7 @@ export class ClientAuthentication {
 
   /** Names that nobody knows cost an address that has failed far too often no query any more. */
   private async find(id: string, request: FastifyRequest): Promise<KnownClient> {
-    const isFlood = () => this.limits.isRefusedFromMemory('client_auth', clientBlock(clientAddress(request)));
+    const isFlood = () => this.limits.isRefusedFromMemory('client_auth', clientBlock(clientOf(request).ip));
     const known = (await this.directory.find(id)) ?? (isFlood() ? undefined : await this.directory.findNew(id));
     if (!known) throw new InvalidClient('unknown_client');
     return known;

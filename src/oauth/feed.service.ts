@@ -2,9 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { JwtService } from '@nestjs/jwt';
 import { epochSeconds } from '../common/clock.js';
 import { Config } from '../config/config.js';
+import { ALGORITHM } from '../tokens/key-vault.js';
 import { RevocationFeed, type Cursor, type FeedPage } from '../tokens/revocation-feed.js';
 import type { FeedEntry } from '../tokens/revocation-feed.repository.js';
-import { ALGORITHM, SigningKeys } from '../tokens/signing-keys.js';
+import { SigningKeys } from '../tokens/signing-keys.js';
 import type { ServiceClient } from './service-client.entity.js';
 import { VerifierLag } from './verifier-lag.js';
 

@@ -1,10 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { AuditTrail } from '../audit/audit-trail.js';
-import { TooManyRequests } from '../common/domain-error.js';
 import type { Client } from '../common/principal.js';
 import { Config } from '../config/config.js';
+import { BudgetRefusals } from '../limits/budget-refusals.js';
 import { RateLimits } from '../limits/rate-limits.js';
-import { Metrics } from '../metrics/metrics.js';
 import type { ServiceClient } from './service-client.entity.js';
 
 /** A block is so small a part of the budget. */
@@ -22,8 +20,7 @@ export class IntrospectionBudget {
   constructor(
     private readonly config: Config,
     private readonly limits: RateLimits,
-    private readonly audit: AuditTrail,
-    private readonly metrics: Metrics,
+    private readonly refusals: BudgetRefusals,
   ) {}
 
   /** @throws TooManyRequests */
@@ -53,16 +50,6 @@ export class IntrospectionBudget {
       this.blocks.set(id, { left: size, endsAt: performance.now() + use.resetSeconds * 1000 });
       return;
     }
-    this.metrics.budgetRefusals.inc({ budget: 'introspection' });
-    if (use.isFirstRefused) {
-      const entry = {
-        outcome: 'failure',
-        actor: { type: 'client', id },
-        client: from,
-        reason: 'introspection',
-      } as const;
-      await this.audit.record({ type: 'excess_rate_limit_exceeded', ...entry });
-    }
-    throw new TooManyRequests('introspection', use.resetSeconds);
+    await this.refusals.refuse('introspection', use, { actor: { type: 'client', id }, client: from });
   }
 }

@@ -2,7 +2,9 @@ import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ApiProblems } from '../common/openapi.js';
 import { Public } from '../common/principal.js';
-import { SigningKeys, type PublicJwk } from '../tokens/signing-keys.js';
+import { JWKS_MAX_AGE_SECONDS } from '../tokens/key-life.js';
+import type { PublicJwk } from '../tokens/key-vault.js';
+import { SigningKeys } from '../tokens/signing-keys.js';
 
 @ApiTags('Integration')
 @Controller('.well-known')
@@ -12,7 +14,7 @@ export class JwksController {
   @Public()
   @Get('jwks.json')
   @Header('Content-Type', 'application/jwk-set+json')
-  @Header('Cache-Control', 'public, max-age=300')
+  @Header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_SECONDS}`)
   @Header('Access-Control-Allow-Origin', '*')
   @ApiOperation({ summary: 'The public signing keys (RFC 7517)', description: 'May be cached for five minutes.' })
   @ApiOkResponse({

@@ -4,7 +4,7 @@ import { ApiProblems } from '../common/openapi.js';
 import { NotFound } from '../common/domain-error.js';
 import { Public } from '../common/principal.js';
 import { Config } from '../config/config.js';
-import { ALGORITHM } from '../tokens/signing-keys.js';
+import { ALGORITHM } from '../tokens/key-vault.js';
 import { ASSERTION_ALGORITHMS } from './client-authentication.js';
 
 const PATH = 'oauth-authorization-server';

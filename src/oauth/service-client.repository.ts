@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, type DataSource, type EntityManager } from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
 import { deleteBatch } from '../database/delete-batch.js';
 import { isDuplicate } from '../database/errors.js';
 import { ClientAssertion } from './client-assertion.entity.js';
@@ -34,8 +35,9 @@ export class ServiceClientRepository {
     return true;
   }
 
-  /** Adds a secret. The one before it stays good, and those before that one go. */
+  /** Adds a secret. The one before it stays good, and those before that one go. Several at once, one after the other. */
   async addSecret(secret: ClientSecret, transaction: EntityManager): Promise<void> {
+    await this.hold(secret.clientId, transaction);
     await transaction.insert(ClientSecret, secret);
     const all = await transaction.find(ClientSecret, { where: { clientId: secret.clientId }, order: { id: 'DESC' } });
     const surplus = all.slice(LIVE_SECRETS).map(({ id }) => id);
@@ -79,5 +81,12 @@ export class ServiceClientRepository {
       if (isDuplicate(error)) return false;
       throw error;
     }
+  }
+
+  /** Makes everybody else who would change the client wait until the transaction ends. */
+  private async hold(id: string, transaction: EntityManager): Promise<void> {
+    if (isSqlite(transaction.connection)) return; // there is one transaction at a time
+    const lock = { mode: 'pessimistic_write' } as const;
+    await transaction.findOne(ServiceClient, { select: { id: true }, where: { id }, lock });
   }
 }

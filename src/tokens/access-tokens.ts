@@ -6,7 +6,8 @@ import { Clock, epochSeconds } from '../common/clock.js';
 import { InvalidToken } from '../common/domain-error.js';
 import { Config } from '../config/config.js';
 import { MAX_TOKEN_LIFE_SECONDS } from './key-life.js';
-import { ALGORITHM, SigningKeys } from './signing-keys.js';
+import { ALGORITHM } from './key-vault.js';
+import { SigningKeys } from './signing-keys.js';
 
 /** RFC 9068, section 2.1. */
 const TYPE = 'at+jwt';

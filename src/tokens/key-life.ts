@@ -9,8 +9,11 @@ export const MAX_TOKEN_LIFE_SECONDS = 900;
 /** The clock of a verifier, or of another instance, may be behind by this much. */
 const SKEW_SECONDS = 60;
 
-/** A key is in the JWKS for so long before it signs: by then everybody has it. */
-export const PUBLISHED_SECONDS = Math.max(JWKS_MAX_AGE_SECONDS, VERIFIER_CACHE_SECONDS);
+/**
+ * A key is in the JWKS for so long before it signs: by then everybody has it, also the verifier that has kept what a cache in
+ * front of it had kept before.
+ */
+export const PUBLISHED_SECONDS = JWKS_MAX_AGE_SECONDS + VERIFIER_CACHE_SECONDS;
 /** A key stays in the JWKS for so long after it has signed for the last time: by then nothing of it is alive. */
 export const KEPT_SECONDS = MAX_TOKEN_LIFE_SECONDS + SKEW_SECONDS;
 

@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AuditTrail, type Actor } from '../audit/audit-trail.js';
 import { Clock, plusSeconds } from '../common/clock.js';
-import type { Resealed } from '../common/master-keys.js';
+import { sealedPage, type SealedPage } from '../common/sealed-page.js';
 import { Config } from '../config/config.js';
 import { InvalidConfig } from '../config/load-config.js';
 import { inTransaction } from '../database/transaction.js';
@@ -38,7 +38,7 @@ export interface Keys {
   foreign: SigningKey[];
   /** The greatest number of all; 0 when there is no key. */
   lastNumber: number;
-  /** The newest key is under a master key that we do not have. Those who do make the next one. */
+  /** The newest key that is not revoked is under a master key that we do not have. Those who do make the next one. */
   isLedByOthers: boolean;
 }
 
@@ -49,8 +49,11 @@ export interface Rotated {
   isChanged: boolean;
 }
 
-/** What came of the wish to revoke a key; `successor` signs now. */
-export type Revoked = { result: 'revoked'; successor: string } | { result: 'unknown' | 'revoked_already' | 'gone' };
+/**
+ * What came of the wish to revoke a key. `successor` signs now; undefined when that could not be seen to: whoever asks for a
+ * key next does.
+ */
+export type Revoked = { result: 'revoked'; successor: string | undefined } | { result: 'unknown' | 'revoked_already' };
 
 /**
  * Turns the signing keys: there is always one that signs and one that is published and will. Any instance does what is due,
@@ -83,12 +86,15 @@ export class KeyRotation {
       opened.map(({ row }) => row),
       this.clock.now(),
     );
-    const newest = all.at(-1);
+    const foreign = all.filter((row) => !this.vault.open(row));
+    const newest = all.findLast(({ revokedAt }) => revokedAt === null);
+    const leader = newest && this.vault.isOfOtherMasterKey(newest) ? newest : undefined;
+    this.complainOf(foreign, leader);
     return {
       ours: opened.map((key, i) => ({ ...key, life: lives[i] as KeyLife })),
-      foreign: all.filter((row) => !this.vault.open(row)),
-      lastNumber: newest?.number ?? 0,
-      isLedByOthers: newest !== undefined && this.vault.isOfOtherMasterKey(newest),
+      foreign,
+      lastNumber: all.at(-1)?.number ?? 0,
+      isLedByOthers: leader !== undefined,
     };
   }
 
@@ -112,7 +118,6 @@ export class KeyRotation {
   async keep(): Promise<Keys> {
     for (let step = 0; step < MAX_STEPS; step++) {
       const keys = await this.read();
-      this.complainOf(keys.foreign);
       const work = this.due(keys);
       if (!work) return keys;
       await work();
@@ -121,8 +126,8 @@ export class KeyRotation {
   }
 
   /**
-   * Has the next key sign as soon as everybody can know it: now, or when it has been published for ten minutes. Of several
-   * calls at once one does so.
+   * Has the next key sign as soon as everybody can know it: now, or when it has been published for fifteen minutes. Of
+   * several calls at once one does so.
    */
   async rotate(actor: Actor): Promise<Rotated> {
     for (;;) {
@@ -139,13 +144,15 @@ export class KeyRotation {
     }
   }
 
-  /** A key is in wrong hands: nothing that it has signed is accepted from now on. If it signs now, another one does. */
+  /**
+   * A key is in wrong hands: nothing that it has signed is accepted from now on. If it signs now, another one does. Also of
+   * one that is gone: others may have it for some minutes still. And of one that we cannot open: nobody needs it then.
+   */
   async revoke(kid: string, actor: Actor): Promise<Revoked> {
     const { ours, foreign } = await this.read();
     const row = [...ours.map((key) => key.row), ...foreign].find((one) => one.kid === kid);
     if (!row) return { result: 'unknown' };
-    if (ours.find((key) => key.row === row)?.life.state === 'gone') return { result: 'gone' };
-    const isOurs = await inTransaction(this.dataSource, async (transaction) => {
+    const isDone = await inTransaction(this.dataSource, async (transaction) => {
       const now = this.clock.now();
       if (!(await this.rows.revoke(kid, now, transaction))) return false;
       const expiresAt = plusSeconds(now, REVOCATION_SECONDS);
@@ -153,30 +160,44 @@ export class KeyRotation {
       await this.record('revoked', row, actor, transaction);
       return true;
     });
-    const active = activeOf(await this.keep()) ?? refuse();
-    return isOurs ? { result: 'revoked', successor: active.row.kid } : { result: 'revoked_already' };
+    return isDone ? { result: 'revoked', successor: await this.successor() } : { result: 'revoked_already' };
   }
 
-  /** Deletes what has been gone for a day, or revoked for a month. */
+  /** Deletes what has been gone for a day, or revoked for a month, whoever has made it. */
   async purge(): Promise<void> {
+    const { ours, foreign } = await this.read();
     const now = this.clock.now();
-    for (const { row, life } of (await this.read()).ours) {
-      const kept = life.state === 'revoked' ? REVOKED_KEPT_SECONDS : GONE_KEPT_SECONDS;
-      const isOver = life.state === 'gone' || life.state === 'revoked';
-      if (isOver && life.goneAt && plusSeconds(life.goneAt, kept) <= now) await this.rows.delete(row.kid);
+    const isOver = (since: Date | null, kept: number) => since !== null && plusSeconds(since, kept) <= now;
+    const gone = ours.filter(({ life }) => life.state === 'gone' && isOver(life.goneAt, GONE_KEPT_SECONDS));
+    const revoked = [...ours.map(({ row }) => row), ...foreign].filter((row) =>
+      isOver(row.revokedAt, REVOKED_KEPT_SECONDS),
+    );
+    for (const { kid } of [...gone.map(({ row }) => row), ...revoked]) await this.rows.delete(kid);
+  }
+
+  /** Every key that somebody may still need: not those that are revoked and open under no master key. */
+  async findNeeded(): Promise<SigningKey[]> {
+    return (await this.rows.findAll()).filter((row) => row.revokedAt === null || this.vault.open(row));
+  }
+
+  /** The same, for the private halves to be sealed again. */
+  async sealed(): Promise<SealedPage> {
+    return sealedPage(
+      await this.findNeeded(),
+      undefined,
+      (row) => this.vault.reseal(row),
+      (row, sealed, transaction) => this.rows.replacePrivateKey(row, sealed, transaction),
+    );
+  }
+
+  /** Which key signs after a revocation. That stands, whatever happens here. */
+  private async successor(): Promise<string | undefined> {
+    try {
+      return activeOf(await this.keep())?.row.kid;
+    } catch (error) {
+      this.logger.warn({ event: 'background_work_failed', reason: 'signing_keys', err: error });
+      return undefined;
     }
-  }
-
-  /** Every key, for `rewrap`. */
-  findSealed(): Promise<SigningKey[]> {
-    return this.rows.findAll();
-  }
-
-  /** Seals the private half under the newest master key. @returns what became of it; undefined when somebody else was first. */
-  async rewrap(row: SigningKey): Promise<Resealed | undefined> {
-    const resealed = this.vault.reseal(row);
-    if (typeof resealed === 'string') return resealed;
-    return (await this.rows.replacePrivateKey(row, resealed.sealed)) ? resealed : undefined;
   }
 
   /** The one step that is due, if any. */
@@ -215,12 +236,17 @@ export class KeyRotation {
     return this.audit.record({ type: 'key_rotated', reason, actor, details }, transaction);
   }
 
-  private complainOf(foreign: SigningKey[]): void {
-    for (const { kid, revokedAt } of foreign) {
-      if (revokedAt === null && !this.complainedOf.has(kid)) {
-        this.logger.error({ event: 'signing_key_refused', kid });
-        this.complainedOf.add(kid);
-      }
+  /** Once for each row. @param leader because of it we make no further key. */
+  private complainOf(foreign: SigningKey[], leader: SigningKey | undefined): void {
+    for (const row of foreign) {
+      if (row.revokedAt !== null || this.complainedOf.has(row.kid)) continue;
+      const reason = this.vault.isOfOtherMasterKey(row) ? 'other_master_key' : 'not_openable';
+      this.logger.error({
+        event: 'signing_key_refused',
+        kid: row.kid,
+        reason: row === leader ? 'rotation_stopped' : reason,
+      });
+      this.complainedOf.add(row.kid);
     }
   }
 }

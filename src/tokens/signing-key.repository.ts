@@ -51,8 +51,12 @@ export class SigningKeyRepository {
   }
 
   /** Puts another sealed private half in place of the one that was seen. @returns false when that is not there any more. */
-  async replacePrivateKey({ kid, privateKey: seen }: SigningKey, privateKey: string): Promise<boolean> {
-    const { affected } = await this.rows.update({ kid, privateKey: seen }, { privateKey });
+  async replacePrivateKey(
+    { kid, privateKey: seen }: SigningKey,
+    privateKey: string,
+    transaction: EntityManager,
+  ): Promise<boolean> {
+    const { affected } = await transaction.update(SigningKey, { kid, privateKey: seen }, { privateKey });
     return affected === 1;
   }
 

@@ -1,13 +1,12 @@
-import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackgroundLoop } from '../common/background-loop.js';
-import { Clock } from '../common/clock.js';
+import { Clock, secondsSince } from '../common/clock.js';
 import { Coalesced } from '../common/coalesced.js';
+import { Metrics } from '../metrics/metrics.js';
 import { activeOf, KeyRotation, refuse, type HeldKey, type Keys } from './key-rotation.js';
-import { ALGORITHM, thumbprint, type PublicJwk } from './key-vault.js';
-
-export { ALGORITHM, thumbprint, type PublicJwk };
+import type { PublicJwk } from './key-vault.js';
 
 /** How old the keys that tokens are checked with may become without anybody signing or asking for them. */
 const INTERVAL_MS = 60_000;
@@ -27,7 +26,7 @@ interface KeyRing {
  * revoked is asked with each token (`revocation-lookup.ts`).
  */
 @Injectable()
-export class SigningKeys implements OnApplicationBootstrap {
+export class SigningKeys {
   /** Does what is due when nobody logs in, and deletes what is long gone. */
   readonly loop = new BackgroundLoop('signing_keys', INTERVAL_MS, async () => {
     await this.current();
@@ -42,13 +41,21 @@ export class SigningKeys implements OnApplicationBootstrap {
   constructor(
     private readonly rotation: KeyRotation,
     private readonly clock: Clock,
-  ) {}
+    metrics: Metrics,
+  ) {
+    metrics.gauge('signing_key_age_seconds', 'For how long the key that signs has done so.', () => {
+      const active = this.ring && activeOf(this.ring.keys);
+      return active && secondsSince(active.row.activatesAt, this.clock.now());
+    });
+  }
 
   /**
-   * Refuses to start with a master key that does not open what others of this service have sealed: every login would fail, and
-   * sign-ups would be sealed under the wrong key. A database that is not migrated, or not there, says nothing about that yet.
+   * Refuses a master key that does not open what others of this service have sealed: every login would fail, and sign-ups would
+   * be sealed under the wrong key. A database that is not migrated, or not there, says nothing about that yet.
+   *
+   * @throws InvalidConfig
    */
-  async onApplicationBootstrap(): Promise<void> {
+  async refuseOtherMasterKey(): Promise<void> {
     let ring: KeyRing;
     try {
       ring = await this.loads.run();
@@ -122,7 +129,8 @@ export class SigningKeys implements OnApplicationBootstrap {
     return this.ring;
   }
 
-  private isLive({ life: { goneAt } }: HeldKey): boolean {
-    return goneAt === null || goneAt > this.clock.now();
+  /** A revoked one is not, at once, whatever our clock says of when that was. */
+  private isLive({ row, life: { goneAt } }: HeldKey): boolean {
+    return row.revokedAt === null && (goneAt === null || goneAt > this.clock.now());
   }
 }

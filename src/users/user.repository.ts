@@ -97,9 +97,9 @@ export class UserRepository {
   }
 
   /** As `findAfter`, but with the hashes. */
-  findHashesAfter(id: string, limit: number, transaction: EntityManager): Promise<Pick<User, 'id' | 'passwordHash'>[]> {
+  findHashesAfter(id: string, limit: number): Promise<Pick<User, 'id' | 'passwordHash'>[]> {
     const select = { id: true, passwordHash: true };
-    return transaction.find(User, { select, where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
+    return this.rows.find({ select, where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
   }
 
   /** How many accounts there are, with the deleted ones. */

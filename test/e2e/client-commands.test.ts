@@ -1,11 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { secretDigest } from '../../src/oauth/client-secret.entity.js';
+import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { runCommand, runJson } from '../support/command.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 import { isDatabaseServer, temporaryFolder } from '../support/server-process.js';
-import { Service } from '../support/service-client.js';
+import { makeService, Service } from '../support/service-client.js';
 
 // Every command is a process of its own, which takes a second or two to start, and longer where others work too.
 vi.setConfig({ testTimeout: 180_000 });
@@ -52,6 +54,23 @@ test('a client from its making to its end', async () => {
   expect((await cli('client:list')).stdout).toEqual([
     expect.stringMatching(`^${id}  orders  ${gatehouse.audience}  disabled 2`),
   ]);
+});
+
+test('of secrets that are made at once two are good', async () => {
+  // Two connections to one SQLite file in one process wait for each other in vain: at once, they ask one instance there.
+  const other = isDatabaseServer() ? await gatehouse.another() : gatehouse;
+  if (other !== gatehouse) onTestFinished(() => other.stop());
+  const { id } = await makeService(gatehouse);
+  for (let round = 0; round < 10; round++) {
+    const rotations = [gatehouse, other, gatehouse, other].map(async ({ app }) => {
+      const clients = app.get(ServiceClientService);
+      return clients.rotateSecret((await clients.find(id))!, { type: 'operator', id: 'grace' });
+    });
+    const made = (await Promise.all(rotations)).map(({ secret = '' }) => secretDigest(secret));
+    const live = await gatehouse.sql('SELECT digest FROM client_secrets WHERE client_id = ?', [id]);
+    expect(live).toHaveLength(2);
+    for (const { digest } of live) expect(made).toContain(digest);
+  }
 });
 
 testOnce('what cannot be done is said', async () => {

@@ -216,7 +216,7 @@ describe('one account', () => {
     const other = { ...gatehouse.env, MASTER_KEY: Buffer.from(randomUUID().slice(0, 32)).toString('base64') };
     const { code, program } = await runCli(other, 'user:show', 'nobody@example.com');
     expect(code).toBe(1);
-    expect(program.stderr.join('\n')).toMatch(/^The configuration is refused:\n {2}- MASTER_KEY opens no signing key/);
+    expect(program.stderr.join('\n')).toMatch(/^The configuration is refused:\n {2}- MASTER_KEY opens no signing key/m);
   });
 
   // In production alone, and that is never SQLite, an operator has to migrate.

@@ -6,6 +6,7 @@ import { JWT_BEARER } from '../../src/oauth/client-credentials.js';
 import { ServiceClientRepository } from '../../src/oauth/service-client.repository.js';
 import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { metric } from '../support/metrics.js';
 import { basic, makeService, postForm, type Service } from '../support/service-client.js';
 
 const ACTOR = { type: 'operator', id: 'tester' } as const;
@@ -327,10 +328,14 @@ describe('budgets', () => {
   test('an address may fail to authenticate so often, and the right secret is let pass', async () => {
     const wrong = { Authorization: basic(service.id, 'wrong') };
     const statuses = [];
-    for (let i = 0; i < 4; i++)
+    for (let i = 0; i < 6; i++)
       statuses.push((await postForm(limited, '/oauth/introspect', { token: 'x' }, wrong)).status);
-    expect(statuses).toEqual([401, 401, 401, 429]);
+    expect(statuses).toEqual([401, 401, 401, 429, 429, 429]);
     expect((await service.introspect('x', limited)).status).toBe(200);
+    expect(await metric(limited, 'gatehouse_budget_refusals_total{budget="client_auth"}')).toBe(3);
+    const query = 'SELECT type, outcome, ip FROM audit_events WHERE reason = ?';
+    const told = { type: 'excess_rate_limit_exceeded', outcome: 'failure', ip: '127.0.0.1' };
+    expect(await gatehouse.sql(query, ['client_auth']), 'one of a window').toEqual([told]);
   });
 
   // Proves ASVS 10.4.10: failed authentications of clients, and introspections, have a budget

@@ -1,7 +1,8 @@
 import { createPublicKey, createVerify, generateKeyPairSync, sign, type JsonWebKey } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Unavailable } from '../../src/common/domain-error.js';
-import { SigningKeys, thumbprint } from '../../src/tokens/signing-keys.js';
+import { thumbprint } from '../../src/tokens/key-vault.js';
+import { SigningKeys } from '../../src/tokens/signing-keys.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 let gatehouse: Gatehouse;

@@ -1,9 +1,11 @@
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { AuditSealer } from '../../src/audit/audit-sealer.js';
 import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
+import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { makeService } from '../support/service-client.js';
 import { isDatabaseServer, until } from '../support/server-process.js';
 
 let gatehouse: Gatehouse;
@@ -153,4 +155,39 @@ test('an event that no seal covers shows with its age', async () => {
   sealer.start();
   expect(age).toBeGreaterThanOrEqual(300);
   expect(age).toBeLessThan(330);
+});
+
+test('a service that is silent for an hour, or was disabled, is not shown any more', async () => {
+  const one = await startGatehouse();
+  onTestFinished(() => one.stop());
+  const [silent, disabled, live] = [await makeService(one), await makeService(one), await makeService(one)];
+  const shown = async () => {
+    const silences = valuesOf(await metricsOf(one), 'gatehouse_verifier_silent_seconds');
+    return [silent, disabled, live].filter(({ name }) => `{client="${name}"}` in silences);
+  };
+  await silent.feed();
+  await disabled.feed();
+  one.passSeconds(3_540);
+  await live.feed();
+  expect(await shown()).toEqual([silent, disabled, live]);
+  const clients = one.app.get(ServiceClientService);
+  await clients.disable((await clients.find(disabled.id))!, { type: 'operator', id: 'grace' });
+  await until(async () => !(await shown()).includes(disabled));
+  expect(await shown()).toEqual([silent, live]);
+  one.passSeconds(60);
+  expect(await shown()).toEqual([live]);
+});
+
+test('the key that signs shows with its age, and the one after it begins at nothing', async () => {
+  const one = await startGatehouse({ SIGNING_KEY_DAYS: '1' });
+  onTestFinished(() => one.stop());
+  const age = async () => {
+    await one.get('/.well-known/jwks.json');
+    return valuesOf(await metricsOf(one), 'gatehouse_signing_key_age_seconds')[''];
+  };
+  expect(await age()).toBeLessThan(30);
+  one.passSeconds(3_600);
+  expect(await age()).toBeGreaterThanOrEqual(3_600);
+  one.passSeconds(82_801);
+  expect(await age()).toBeLessThan(60);
 });

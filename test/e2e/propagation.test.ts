@@ -43,6 +43,7 @@ testOnServer('200 logouts, two instances, three verifiers', { timeout: 300_000 }
     ...account,
     verifiers: [verifierOf(one), verifierOf(two), verifierOf(two)],
     rounds: LOGOUTS,
+    giveUpMs: 30_000,
   });
   const lines = propagations.map(({ place, ms }) => {
     const [median, p99, max] = [0.5, 0.99, 1].map((part) => quantile(ms, part).toFixed(1).padStart(7));

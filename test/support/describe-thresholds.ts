@@ -47,6 +47,12 @@ export function thresholdTable(): string {
     ['mails of one kind to one account', perWindow(config.rateLimitAccountMail), 'RATE_LIMIT_ACCOUNT_MAIL'],
     ['refreshes of a client address', perWindow(config.rateLimitRefresh), 'RATE_LIMIT_REFRESH'],
     [
+      'requests of a client address that fail to authenticate a service',
+      perWindow(config.rateLimitClientAuth),
+      'RATE_LIMIT_CLIENT_AUTH',
+    ],
+    ['introspections of a service', perWindow(config.rateLimitIntrospection), 'RATE_LIMIT_INTROSPECTION'],
+    [
       'accounts at which an address fails before it is recorded',
       perWindow(config.alertAccountsPerAddress),
       'ALERT_ACCOUNTS_PER_ADDRESS',

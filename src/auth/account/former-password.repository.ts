@@ -29,8 +29,8 @@ export class FormerPasswordRepository {
   }
 
   /** Up to `limit` rows whose id is after `id`, in its order. */
-  findAfter(id: string, limit: number, transaction: EntityManager): Promise<FormerPassword[]> {
-    return transaction.find(FormerPassword, { where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
+  findAfter(id: string, limit: number): Promise<FormerPassword[]> {
+    return this.rows.find({ where: { id: MoreThan(id) }, order: { id: 'ASC' }, take: limit });
   }
 
   /** Puts another form of the same password in place of the one that was seen. @returns false when that is gone. */

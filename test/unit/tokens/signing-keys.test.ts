@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Clock } from '../../../src/common/clock.js';
 import { MasterKeys } from '../../../src/common/master-keys.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
 import { activeOf, nextOf, type Keys, type KeyRotation } from '../../../src/tokens/key-rotation.js';
 import { livesOf } from '../../../src/tokens/key-life.js';
 import { KeyVault } from '../../../src/tokens/key-vault.js';
@@ -38,7 +39,7 @@ class SlowTable {
   }
 }
 
-const instanceOn = (table: SlowTable) => new SigningKeys(table as unknown as KeyRotation, new Clock());
+const instanceOn = (table: SlowTable) => new SigningKeys(table as unknown as KeyRotation, new Clock(), new Metrics());
 
 // Proves ours (Issuing tokens): instances that start at once make one signing key
 test('the first logins of all instances, at once, find the one key', async () => {

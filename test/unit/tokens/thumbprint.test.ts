@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { thumbprint } from '../../../src/tokens/signing-keys.js';
+import { thumbprint } from '../../../src/tokens/key-vault.js';
 
 // Proves ASVS 11.2.3, ASVS Appendix C, RFC 7638, RFC 7517: the key set: P-256 keys for ES256, named by their thumbprints, and the public half alone
 test('RFC 7638: a known answer for a P-256 key (computed with an independent implementation)', () => {
