@@ -1,5 +1,7 @@
 import { MalformedRequest } from './domain-error.js';
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 const refused = (message: string, detail: string) => new MalformedRequest('invalid_request', message, { detail });
 
 /**
@@ -10,7 +12,7 @@ const refused = (message: string, detail: string) => new MalformedRequest('inval
 export function parseForm(body: Buffer): Record<string, string> {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    text = UTF8.decode(body);
     decodeURIComponent(text.replaceAll('+', ' ')); // URLSearchParams puts a replacement where it cannot decode
   } catch {
     throw refused('The body is not a form in UTF-8.', 'not_a_form');

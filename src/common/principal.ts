@@ -59,18 +59,21 @@ export function clientOf(request: FastifyRequest): Client {
  * forwarded is no address. In its one canonical form: IPv4 not mapped into IPv6, no port, no zone.
  */
 export function clientAddress({ ip, socket }: FastifyRequest): string {
-  return canonical(withoutPort(ip)) || canonical((socket.remoteAddress ?? '').replace(/%.*$/, ''));
+  return canonical(ip) || canonical((socket.remoteAddress ?? '').replace(/%.*$/, ''));
 }
 
 /** Every request asks for one, and few ask for many. */
 const remembered = new LRUCache<string, string>({ max: 1_000 });
 
 /** Empty for what is no address. */
-function canonical(address: string): string {
+function canonical(text: string): string {
+  const known = remembered.get(text);
+  if (known !== undefined) return known;
+  const address = withoutPort(text);
   if (isIP(address) === 0 || address.includes('%')) return ''; // a zone is free text, and of no use elsewhere
-  const known = remembered.get(address) ?? ipaddr.process(address).toString();
-  remembered.set(address, known);
-  return known;
+  const processed = ipaddr.process(address).toString();
+  remembered.set(text, processed);
+  return processed;
 }
 
 /** Some proxies forward the client's port with its address: `203.0.113.7:4711`, `[2001:db8::1]:4711`. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** One of the secrets of a client: two at most, so that the old one works until every instance has the new one. */
@@ -21,5 +21,5 @@ export class ClientSecret {
 
 /** What is stored of a client secret: SHA-256, base64url. It has 256 random bits, so there is nothing to guess. */
 export function secretDigest(secret: string): string {
-  return createHash('sha256').update(secret).digest('base64url');
+  return hash('sha256', secret, 'base64url');
 }
