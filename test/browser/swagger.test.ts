@@ -84,9 +84,10 @@ async function authorize(token: string): Promise<void> {
   await dialog.waitFor();
   const logout = dialog.getByText('Logout', { exact: true });
   if (await logout.isVisible()) await logout.click();
-  await dialog.locator('input').fill(token);
-  await dialog.locator('button[type=submit]').click();
-  await dialog.getByRole('button', { name: 'Close' }).click();
+  const bearer = dialog.locator('form').filter({ has: page.locator('#auth-bearer-value') }); // beside that for services
+  await bearer.locator('input').fill(token);
+  await bearer.locator('button[type=submit]').click();
+  await dialog.getByRole('button', { name: 'Close' }).first().click();
 }
 
 /** The account of the examples, as they stand in the page; on a server that may have it already, another. */
