@@ -8,6 +8,7 @@ import { MasterKeys } from '../../src/common/master-keys.js';
 import { inTransaction } from '../../src/database/transaction.js';
 import { OutboxMessage } from '../../src/mail/outbox-message.entity.js';
 import { Outbox } from '../../src/mail/outbox.js';
+import { OutboxWorker } from '../../src/mail/outbox.worker.js';
 import { KeyRotation } from '../../src/tokens/key-rotation.js';
 import { KeyVault } from '../../src/tokens/key-vault.js';
 import { RevocationFeed } from '../../src/tokens/revocation-feed.js';
@@ -605,6 +606,7 @@ describe('a change of the master key', () => {
     await after.logIn(waiting);
     const back = { current_password: password, new_password: account.password };
     expect((await after.put('/users/me/password', back, { token: body.access_token })).status).toBe(422);
+    for (const one of [before, both]) await one.app.get(OutboxWorker).stop(); // it is for the one that has the new key alone
     await after.dataSource.manager.update(OutboxMessage, { recipient: LATER }, { nextAttemptAt: new Date() });
     expect(await after.mails(LATER)).toHaveLength(1);
   });
