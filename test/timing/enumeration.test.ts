@@ -118,7 +118,9 @@ async function insert(table: string, rows: Record<string, unknown>[]): Promise<v
 
 /** The addresses of one batch, with nothing left of the batches before but the accounts. */
 async function prepare({ kinds, failuresOf }: Pick<Route, 'kinds' | 'failuresOf'>): Promise<Map<Kind, string[]>> {
-  for (const table of ['mail_requests', 'outbox', 'login_failures']) await gatehouse.sql(`DELETE FROM ${table}`);
+  // Budgets too: the first failure of a client at an account counts one more, and addresses without one are new in each batch.
+  const tables = ['mail_requests', 'outbox', 'login_failures', 'rate_limits'];
+  for (const table of tables) await gatehouse.sql(`DELETE FROM ${table}`);
   const addresses = new Map<Kind, string[]>();
   const attempts = gatehouse.app.get(PasswordAttempts);
   const now = new Date();
