@@ -8,7 +8,11 @@ import { NestLogger } from './common/logger.js';
 import { completeDocument } from './common/openapi.js';
 import type { Config } from './config/config.js';
 import { addHttpMetrics, addHttpRules, httpServerOptions } from './http.setup.js';
+import { addShortcuts } from './http.shortcuts.js';
 import { Metrics } from './metrics/metrics.js';
+import { IntrospectionShortcut } from './oauth/introspection.shortcut.js';
+import { AccessTokens } from './tokens/access-tokens.js';
+import { RevocationLookup } from './tokens/revocation-lookup.js';
 
 /** The application as the server runs it and the tests test it, not listening yet. */
 export async function createApp(config: Config, logger: Logger): Promise<NestFastifyApplication> {
@@ -36,6 +40,14 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
     });
   }
   await app.init();
+  addShortcuts(adapter.getInstance(), {
+    config,
+    logger,
+    tokens: app.get(AccessTokens),
+    revocations: app.get(RevocationLookup),
+    introspections: app.get(IntrospectionShortcut),
+    metrics: app.get(Metrics),
+  });
   return app;
 }
 

@@ -1,8 +1,8 @@
 import { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Server, Socket } from 'node:net';
-import type { Logger } from 'pino';
-import { validate as isUuid } from 'uuid';
+import type { Bindings, Logger } from 'pino';
 import {
   MalformedRequest,
   MethodNotAllowed,
@@ -11,10 +11,13 @@ import {
   UnsupportedMediaType,
   type BodyType,
 } from './common/domain-error.js';
+import { countHeader, requestIdOf, SECURITY_HEADERS } from './http.headers.js';
+import { logAnswer } from './http.log.js';
 import { REFUSED, trackConnections, type RefusalReason } from './http.connections.js';
 import { parseForm } from './common/form-body.js';
 import { parseJsonObject } from './common/json-body.js';
 import { bodyTypeOf } from './common/oauth-error.js';
+import { LazyChild } from './common/logger.js';
 import { clientAddress } from './common/principal.js';
 import { sendProblem, toProblem } from './common/problem.filter.js';
 import type { Config } from './config/config.js';
@@ -32,19 +35,6 @@ const FAREWELL_MS = 1_000;
 /** How often Node looks whether a time-out has passed; its own 30 s would make 10 s into 40. */
 const TIMEOUT_CHECK_MS = 1_000;
 
-/** On every answer, also on those that never become a request (ASVS 3.4; OWASP REST Security Cheat Sheet, "Security Headers"). */
-const SECURITY_HEADERS = {
-  'strict-transport-security': 'max-age=31536000; includeSubDomains',
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'x-frame-options': 'DENY',
-  'content-security-policy': "default-src 'none';frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  // Tokens and personal data are in nearly every answer; what may be cached says so itself.
-  'cache-control': 'no-store',
-};
-
 /** Swagger UI brings its own scripts and inline styles; nothing else of ours is a page. */
 const DOCS_POLICY =
   "default-src 'none';script-src 'self';style-src 'self' 'unsafe-inline';img-src 'self' data:;connect-src 'self';" +
@@ -55,11 +45,9 @@ export function httpServerOptions(config: Config, logger: Logger) {
   return {
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    childLoggerFactory: (parent: unknown, bindings: Bindings) => new LazyChild(parent as Logger, bindings),
     requestIdHeader: false,
-    genReqId: ({ headers }: { headers: Record<string, string | string[] | undefined> }) => {
-      const given = headers['x-request-id'];
-      return typeof given === 'string' && isUuid(given) ? given : randomUUID();
-    },
+    genReqId: ({ headers }: IncomingMessage) => requestIdOf(headers),
     trustProxy: config.trustedProxies,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -72,6 +60,7 @@ export function httpServerOptions(config: Config, logger: Logger) {
     },
     return503OnClosing: false, // ours says the same as a problem, see below
     routerOptions: { maxParamLength: HEADER_LIMIT_BYTES },
+    skipMiddie: true, // Nest's middleware: we have none, and the runner of it would look at every request
     clientErrorHandler: refuseUnreadable,
     frameworkErrors: refuseUnroutable,
   };
@@ -100,7 +89,7 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
       reply.header('Connection', 'close');
       return done(new Unavailable('shutting_down', 1));
     }
-    if (countHeader(request, 'host') !== 1 && request.raw.httpVersion === '1.1') {
+    if (countHeader(request.raw.rawHeaders, 'host') !== 1 && request.raw.httpVersion === '1.1') {
       return done(new MalformedRequest('malformed_request', 'The request must have one Host header.'));
     }
     if (request.is404) {
@@ -108,7 +97,7 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
       const allowed = routes.filter(({ matches }) => matches.test(path)).map(({ method }) => method);
       return done(allowed.length > 0 ? new MethodNotAllowed([...new Set(allowed)].sort()) : new NotFound('no_route'));
     }
-    if (request.headers.authorization !== undefined && countHeader(request, 'authorization') > 1) {
+    if (request.headers.authorization !== undefined && countHeader(request.raw.rawHeaders, 'authorization') > 1) {
       return done(new MalformedRequest('malformed_request', 'The request has two Authorization headers.'));
     }
     done();
@@ -121,16 +110,13 @@ export function addHttpRules(fastify: FastifyInstance, { maxConnections }: Pick<
   });
 
   fastify.addHook('onResponse', (request, reply, done) => {
-    const level = request.url.startsWith('/health/') ? 'debug' : 'info';
-    if (!(request.log as Logger).isLevelEnabled(level)) return done();
-    request.log[level]({
-      event: 'http_request',
+    logAnswer(request.log as Logger, request.url, () => ({
       method: request.method,
-      route: request.is404 ? undefined : request.routeOptions.url, // the pattern: a path may hold what it should not
+      route: request.is404 ? undefined : request.routeOptions.url,
       status: reply.statusCode,
-      duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+      durationMs: reply.elapsedTime,
       ip: clientAddress(request),
-    });
+    }));
     done();
   });
 
@@ -162,10 +148,8 @@ export function addHttpMetrics(fastify: FastifyInstance, metrics: Metrics): void
   fastify.server.on(REFUSED, (reason: RefusalReason) => metrics.httpRefused.inc({ reason }));
   fastify.addHook('onResponse', (request, reply, done) => {
     const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
-    metrics.requestSeconds.observe(
-      { method: request.is404 ? 'any' : request.method, route, status: String(reply.statusCode) },
-      reply.elapsedTime / 1000,
-    );
+    const method = request.is404 ? 'any' : request.method;
+    metrics.requestSeconds.observe(method, route, reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
 }
@@ -193,16 +177,6 @@ function refuseOtherEncodings({ headers }: FastifyRequest, due: BodyType): void 
   const charset = parameters.find((parameter) => parameter.startsWith('charset='));
   const isUtf8 = charset === undefined || /^charset="?utf-8"?$/.test(charset);
   if (!isUtf8 || (headers['content-encoding'] ?? 'identity') !== 'identity') throw new UnsupportedMediaType(due);
-}
-
-/** Node joins or drops repeated headers; only the raw list shows that there were two. */
-function countHeader({ raw }: FastifyRequest, name: string): number {
-  let count = 0;
-  for (let i = 0; i < raw.rawHeaders.length; i += 2) {
-    const header = raw.rawHeaders[i] as string;
-    if (header.length === name.length && header.toLowerCase() === name) count++;
-  }
-  return count;
 }
 
 /** An address that cannot be decoded: no route, so no hook has run. */

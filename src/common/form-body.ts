@@ -1,6 +1,5 @@
+import { isUtf8 } from 'node:buffer';
 import { MalformedRequest } from './domain-error.js';
-
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 const refused = (message: string, detail: string) => new MalformedRequest('invalid_request', message, { detail });
 
@@ -10,16 +9,26 @@ const refused = (message: string, detail: string) => new MalformedRequest('inval
  * @throws MalformedRequest `invalid_request`; nothing of the body is in its message.
  */
 export function parseForm(body: Buffer): Record<string, string> {
-  let text: string;
-  try {
-    text = UTF8.decode(body);
-    decodeURIComponent(text.replaceAll('+', ' ')); // URLSearchParams puts a replacement where it cannot decode
-  } catch {
-    throw refused('The body is not a form in UTF-8.', 'not_a_form');
-  }
-  const entries = [...new URLSearchParams(text)];
-  if (new Set(entries.map(([name]) => name)).size < entries.length) {
+  if (!isUtf8(body)) throw refused('The body is not a form in UTF-8.', 'not_a_form');
+  const entries = body
+    .toString()
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair): [string, string] => {
+      const end = pair.indexOf('=');
+      return end < 0 ? [decoded(pair), ''] : [decoded(pair.slice(0, end)), decoded(pair.slice(end + 1))];
+    });
+  if (entries.length > 1 && new Set(entries.map(([name]) => name)).size < entries.length) {
     throw refused('A parameter is sent twice.', 'duplicate_parameter');
   }
   return Object.fromEntries(entries);
+}
+
+function decoded(text: string): string {
+  if (!/[%+]/.test(text)) return text;
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw refused('The body is not a form in UTF-8.', 'not_a_form');
+  }
 }

@@ -1,5 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
-import { pino, type DestinationStream, type Level, type Logger } from 'pino';
+import { pino, type Bindings, type DestinationStream, type Level, type Logger } from 'pino';
 import pretty from 'pino-pretty';
 
 /**
@@ -95,6 +95,54 @@ function describe(error: unknown): object {
     ...(error.cause instanceof Error && { cause: describe(error.cause) }),
   };
 }
+
+/**
+ * A child of a logger that is made when it writes its first line: pino's takes a while to make, every request has one, and
+ * most write nothing.
+ */
+export class LazyChild {
+  private made: Logger | undefined;
+
+  constructor(
+    private readonly parent: Logger,
+    private readonly bindings: Bindings,
+  ) {}
+
+  get level(): string {
+    return this.parent.level;
+  }
+  isLevelEnabled(level: string): boolean {
+    return this.parent.isLevelEnabled(level);
+  }
+  child(bindings: Bindings): Logger {
+    return this.own.child(bindings);
+  }
+  silent(): void {}
+  trace(...args: LineArguments): void {
+    this.own.trace(...args);
+  }
+  debug(...args: LineArguments): void {
+    this.own.debug(...args);
+  }
+  info(...args: LineArguments): void {
+    this.own.info(...args);
+  }
+  warn(...args: LineArguments): void {
+    this.own.warn(...args);
+  }
+  error(...args: LineArguments): void {
+    this.own.error(...args);
+  }
+  fatal(...args: LineArguments): void {
+    this.own.fatal(...args);
+  }
+
+  private get own(): Logger {
+    return (this.made ??= this.parent.child(this.bindings));
+  }
+}
+
+type LineArguments = [fields: unknown, message?: string, ...values: never[]];
 
 /** Nest's logger interface over ours. An object is the fields of a line, a string its message. */
 export class NestLogger implements LoggerService {

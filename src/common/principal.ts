@@ -58,7 +58,7 @@ export function clientOf(request: FastifyRequest): Client {
  * The address of the caller: Fastify's, which has walked the forwarding headers of the trusted proxies, unless what they
  * forwarded is no address. In its one canonical form: IPv4 not mapped into IPv6, no port, no zone.
  */
-export function clientAddress({ ip, socket }: FastifyRequest): string {
+export function clientAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
   return canonical(ip) || canonical((socket.remoteAddress ?? '').replace(/%.*$/, ''));
 }
 

@@ -29,6 +29,7 @@ export const boundedMysql = {
     const pool = mysql.createPool({ ...options, gracefulEnd: true, trace: false });
     pool.on('connection', (connection) => {
       dropWhenLate(connection);
+      keepPromiseForm(connection);
       for (const statement of SESSION_SETTINGS) {
         connection.query(statement, (error) => {
           if (error) connection.destroy(); // never work on a connection that is not strict
@@ -42,6 +43,12 @@ export const boundedMysql = {
 };
 
 type Callback = (error: QueryError | null, ...rest: unknown[]) => void;
+
+/** TypeORM asks for it at each statement, and mysql2 makes a new one every time, and looks for the module that does. */
+function keepPromiseForm(connection: PoolConnection): void {
+  const promiseForm = connection.promise();
+  connection.promise = () => promiseForm;
+}
 
 function dropWhenLate(connection: PoolConnection): void {
   const query = connection.query.bind(connection) as (...args: unknown[]) => unknown;

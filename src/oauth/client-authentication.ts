@@ -11,7 +11,7 @@ import { RateLimits } from '../limits/rate-limits.js';
 import { Metrics } from '../metrics/metrics.js';
 import { ClientDirectory } from './client-directory.js';
 import { secretDigest } from './client-secret.entity.js';
-import { credentialsOf, type ClientCredentials, type Parameters } from './client-credentials.js';
+import { basicCredentials, credentialsOf, type ClientCredentials, type Parameters } from './client-credentials.js';
 import { InvalidClient } from './oauth.errors.js';
 import type { ServiceClient } from './service-client.entity.js';
 import { ServiceClientRepository, type KnownClient } from './service-client.repository.js';
@@ -45,12 +45,29 @@ export class ClientAuthentication {
   async authenticate(request: FastifyRequest, parameters: Parameters): Promise<ServiceClient> {
     try {
       const { client } = await this.verify(credentialsOf(request, parameters), request);
-      this.metrics.clientAuthentications.inc({ result: 'success' });
+      this.countSuccess();
       return client;
     } catch (error) {
       if (!(error instanceof InvalidClient)) throw error;
       this.metrics.clientAuthentications.inc({ result: 'failure' });
       await this.countFailure(request);
+      throw error;
+    }
+  }
+
+  countSuccess(): void {
+    this.metrics.clientAuthentications.inc({ result: 'success' });
+  }
+
+  /** The client whose id and secret an Authorization header holds, when nobody has to be asked for that; undefined otherwise. */
+  recall(authorization: string | undefined): ServiceClient | undefined {
+    try {
+      const { clientId, secret } = basicCredentials(authorization ?? '');
+      const known = this.directory.recall(clientId);
+      if (known) verifySecret(known, secret);
+      return known?.client;
+    } catch (error) {
+      if (error instanceof InvalidClient) return undefined;
       throw error;
     }
   }

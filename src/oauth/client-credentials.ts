@@ -24,23 +24,24 @@ export function credentialsOf(request: FastifyRequest, parameters: Parameters): 
   }
   if (assertion === undefined) {
     if (authorization === undefined) throw new InvalidClient('no_credentials');
-    return basic(authorization);
+    return { method: 'client_secret_basic', ...basicCredentials(authorization) };
   }
   if (authorization !== undefined) throw new InvalidRequest('Authenticate in one way, not in two.');
   if (type !== JWT_BEARER) throw new InvalidClient('assertion_type');
   return { method: 'private_key_jwt', assertion, clientId };
 }
 
-/** RFC 7617, with both halves encoded as in a form (RFC 6749, section 2.3.1). */
-function basic(authorization: string): ClientCredentials {
+/** RFC 7617, with both halves encoded as in a form (RFC 6749, section 2.3.1). @throws InvalidClient */
+export function basicCredentials(authorization: string): { clientId: string; secret: string } {
   const encoded = /^Basic +([A-Za-z0-9+/]+={0,2})$/i.exec(authorization)?.[1];
   if (encoded === undefined) throw new InvalidClient('not_basic');
   const [, clientId, secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString('utf8')) ?? [];
   if (clientId === undefined || secret === undefined) throw new InvalidClient('not_basic');
-  return { method: 'client_secret_basic', clientId: formDecoded(clientId), secret: formDecoded(secret) };
+  return { clientId: formDecoded(clientId), secret: formDecoded(secret) };
 }
 
 function formDecoded(text: string): string {
+  if (!/[%+]/.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

@@ -26,16 +26,23 @@ export class ClientDirectory {
   /** A client that is not disabled, of those that were there within the last second. */
   async find(id: string): Promise<KnownClient | undefined> {
     if (!isUuid(id)) return undefined;
-    if (performance.now() - this.readAt > MAX_AGE_MS) {
-      await (this.reading ??= this.read().finally(() => (this.reading = undefined)));
-    }
+    if (!this.isFresh()) await (this.reading ??= this.read().finally(() => (this.reading = undefined)));
     return enabled(this.known.get(id.toLowerCase()));
+  }
+
+  /** What `find` would answer without asking the database; undefined also when it would have to. */
+  recall(id: string): KnownClient | undefined {
+    return this.isFresh() ? enabled(this.known.get(id.toLowerCase())) : undefined;
   }
 
   /** One that may have been made since. Asks the database. @throws Unavailable */
   async findNew(id: string): Promise<KnownClient | undefined> {
     if (!isUuid(id) || this.known.has(id.toLowerCase())) return undefined;
     return enabled(await this.newcomers.load(id.toLowerCase()));
+  }
+
+  private isFresh(): boolean {
+    return performance.now() - this.readAt <= MAX_AGE_MS;
   }
 
   private async read(): Promise<void> {

@@ -24,16 +24,17 @@ export class IntrospectionBudget {
   ) {}
 
   /** @throws TooManyRequests */
-  async use({ id }: ServiceClient, from: Client): Promise<void> {
-    if (this.config.rateLimits === 'off') return;
-    for (;;) {
-      const block = this.blocks.get(id);
-      if (block && block.left > 0 && block.endsAt > performance.now()) {
-        block.left -= 1;
-        return;
-      }
-      await this.takeBlock(id, from);
-    }
+  async use(client: ServiceClient, from: Client): Promise<void> {
+    while (!this.useWhatIsLeft(client)) await this.takeBlock(client.id, from);
+  }
+
+  /** Uses one of the block that is at hand. @returns whether there was one. */
+  useWhatIsLeft({ id }: ServiceClient): boolean {
+    if (this.config.rateLimits === 'off') return true;
+    const block = this.blocks.get(id);
+    if (!block || block.left === 0 || block.endsAt <= performance.now()) return false;
+    block.left -= 1;
+    return true;
   }
 
   /** One at a time: those who find the block used up together share the next one. */

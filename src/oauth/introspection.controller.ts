@@ -1,6 +1,8 @@
-import { Controller, HttpCode, Post, UseGuards } from '@nestjs/common';
+import { Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
+import { RevocationLookup } from '../tokens/revocation-lookup.js';
 import { CallingClient, ClientGuard, Parameter } from './client.guard.js';
 import { IntrospectionBudget } from './introspection-budget.js';
 import { IntrospectionService, type Introspection } from './introspection.service.js';
@@ -15,6 +17,7 @@ export class IntrospectionController {
   constructor(
     private readonly introspections: IntrospectionService,
     private readonly budget: IntrospectionBudget,
+    private readonly revocations: RevocationLookup,
   ) {}
 
   @Public()
@@ -53,9 +56,10 @@ export class IntrospectionController {
     @Parameter('token') token: string | undefined,
     @CallingClient() client: ServiceClient,
     @CurrentClient() from: Client,
+    @Req() { raw }: FastifyRequest,
   ): Promise<Introspection> {
     if (token === undefined) throw new InvalidRequest('The parameter token is missing.');
     await this.budget.use(client, from);
-    return this.introspections.introspect(token, client);
+    return this.introspections.introspect(token, client, this.revocations.handedOver(raw));
   }
 }

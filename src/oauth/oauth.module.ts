@@ -11,6 +11,7 @@ import { FeedService } from './feed.service.js';
 import { IntrospectionBudget } from './introspection-budget.js';
 import { IntrospectionController } from './introspection.controller.js';
 import { IntrospectionService } from './introspection.service.js';
+import { IntrospectionShortcut } from './introspection.shortcut.js';
 import { JwksController } from './jwks.controller.js';
 import { MetadataController } from './metadata.controller.js';
 import { RevocationController } from './revocation.controller.js';
@@ -46,6 +47,7 @@ export class ServiceClientsModule {}
     FeedService,
     IntrospectionBudget,
     IntrospectionService,
+    IntrospectionShortcut,
     TokenRevocationService,
     VerifierLag,
   ],

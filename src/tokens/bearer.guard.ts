@@ -26,7 +26,8 @@ export class BearerGuard implements CanActivate {
 
   private async check(request: FastifyRequest): Promise<true> {
     const claims = await this.tokens.verify(bearerToken(request));
-    if (await this.revocations.isRevoked(claims)) throw new InvalidToken('revoked');
+    const isRevoked = this.revocations.handedOver(request.raw) ?? this.revocations.isRevoked(claims);
+    if (await isRevoked) throw new InvalidToken('revoked');
     request.principal = { userId: claims.sub, sessionId: claims.sid };
     return true;
   }
@@ -40,7 +41,12 @@ export class BearerGuard implements CanActivate {
 export function bearerToken(request: FastifyRequest): string {
   const { authorization } = request.headers;
   if (authorization === undefined) throw new InvalidToken('no_token');
-  const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+  const token = bearerOf(authorization);
   if (token === undefined) throw new InvalidToken('not_bearer');
   return token;
+}
+
+/** The token in the value of an Authorization header, if that is what it holds. */
+export function bearerOf(authorization: string | undefined): string | undefined {
+  return authorization === undefined ? undefined : /^Bearer +(\S+)$/i.exec(authorization)?.[1];
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { IncomingMessage } from 'node:http';
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { Metrics } from '../metrics/metrics.js';
 import { RevocationRepository, type RevocableToken } from './revocation.repository.js';
@@ -7,6 +8,7 @@ import { RevocationRepository, type RevocableToken } from './revocation.reposito
 @Injectable()
 export class RevocationLookup {
   private readonly lookup: BatchedLookup<RevocableToken, boolean>;
+  private readonly answers = new WeakMap<IncomingMessage, Promise<boolean>>();
 
   constructor(revocations: RevocationRepository, metrics: Metrics) {
     this.lookup = new BatchedLookup(
@@ -27,5 +29,15 @@ export class RevocationLookup {
    */
   isRevoked(token: RevocableToken): Promise<boolean> {
     return this.lookup.load(token);
+  }
+
+  /** Leaves an answer for whoever goes on with a request, so that it is not asked for twice. */
+  handOver(request: IncomingMessage, isRevoked: Promise<boolean>): void {
+    this.answers.set(request, isRevoked);
+  }
+
+  /** The answer that was left for this request, if one was. */
+  handedOver(request: IncomingMessage): Promise<boolean> | undefined {
+    return this.answers.get(request);
   }
 }

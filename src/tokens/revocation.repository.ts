@@ -1,7 +1,8 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
+import { ReservedConnection } from '../database/reserved-connection.js';
 import { instantOf, placeholders, type RawInstant } from '../database/raw-rows.js';
 import { afterCommit } from '../database/transaction.js';
 import { RevocationFeed } from './revocation-feed.js';
@@ -25,17 +26,24 @@ interface Hit {
 }
 
 @Injectable()
-export class RevocationRepository {
+export class RevocationRepository implements BeforeApplicationShutdown {
   /**
    * Whether the last query saw an account among the revoked ones, which is rare. Never an answer: to ask about as many accounts
    * as sessions would cost a fifth of the queries, so they are asked about only while there are any.
    */
   private hasAccounts = false;
+  private readonly connection: ReservedConnection;
 
   constructor(
     @InjectRepository(Revocation) private readonly rows: Repository<Revocation>,
     private readonly feed: RevocationFeed,
-  ) {}
+  ) {
+    this.connection = new ReservedConnection(rows.manager.dataSource);
+  }
+
+  beforeApplicationShutdown(): void {
+    this.connection.release();
+  }
 
   /** Revokes; a value that is revoked already stays as it is. In force for everybody once the transaction commits. */
   async add(revocations: NewRevocation[], transaction: EntityManager): Promise<void> {
@@ -57,6 +65,7 @@ export class RevocationRepository {
     let hits = await this.findHits(tokens, isAsked);
     this.hasAccounts = hits.some(({ kind }) => kind === 'sub');
     if (this.hasAccounts && !isAsked) hits = await this.findHits(tokens, true);
+    if (hits.length === 0) return tokens.map(() => false);
     const byName = new Map(hits.map((hit) => [`${hit.kind}:${hit.value}`, hit]));
     return tokens.map(
       ({ sid, sub, iat, kid }) =>
@@ -85,7 +94,10 @@ export class RevocationRepository {
       FIRST_ACCOUNT,
     ];
     if (withAccounts) conditions.push(among('sub', new Set(tokens.map(({ sub }) => sub))));
-    return this.rows.query(`SELECT kind, value, not_before FROM revocations WHERE ${conditions.join(' OR ')}`, values);
+    return this.connection.query<Hit[]>(
+      `SELECT kind, value, not_before FROM revocations WHERE ${conditions.join(' OR ')}`,
+      values,
+    );
   }
 }
 

@@ -1,9 +1,10 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManager, type Repository } from 'typeorm';
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
+import { ReservedConnection } from '../database/reserved-connection.js';
 import { instantOf, placeholders, type RawInstant } from '../database/raw-rows.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
@@ -28,10 +29,18 @@ interface RawProfile {
 }
 
 @Injectable()
-export class UserRepository {
+export class UserRepository implements BeforeApplicationShutdown {
   private readonly profiles = new BatchedLookup<string, Profile | undefined>('users', (ids) => this.findProfiles(ids));
 
-  constructor(@InjectRepository(User) private readonly rows: Repository<User>) {}
+  private readonly connection: ReservedConnection;
+
+  constructor(@InjectRepository(User) private readonly rows: Repository<User>) {
+    this.connection = new ReservedConnection(rows.manager.dataSource);
+  }
+
+  beforeApplicationShutdown(): void {
+    this.connection.release();
+  }
 
   /**
    * Inserts the account. The unique constraint decides between two sign-ups of one address.
@@ -306,7 +315,7 @@ export class UserRepository {
 
   private async findProfiles(ids: readonly string[]): Promise<(Profile | undefined)[]> {
     const wanted = [...new Set(ids)];
-    const rows: RawProfile[] = await this.rows.query(
+    const rows: RawProfile[] = await this.connection.query<RawProfile[]>(
       `SELECT id, email, email_verified, created_at FROM users WHERE id IN (${placeholders(wanted.length)})`,
       wanted,
     );
