@@ -12,7 +12,7 @@ import type { AccessTokens } from './tokens/access-tokens.js';
 import { bearerOf } from './tokens/bearer.guard.js';
 import type { RevocationLookup } from './tokens/revocation-lookup.js';
 
-const FORM = 'application/x-www-form-urlencoded';
+const FORM = /^application\/x-www-form-urlencoded(?:; ?charset=utf-8)?$/i;
 const MAX_FORM_OCTETS = 8 * 1024;
 const COMMON_HEADERS = Object.entries(SECURITY_HEADERS).flat();
 /** What makes a request more than a plain one: the routes know what to do with each. */
@@ -70,7 +70,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
   function introspect(request: IncomingMessage, response: ServerResponse): void {
     const startedAt = performance.now();
     const length = Number(request.headers['content-length']);
-    if (request.headers['content-type'] !== FORM || !(length > 0 && length <= MAX_FORM_OCTETS)) {
+    if (!FORM.test(request.headers['content-type'] ?? '') || !(length > 0 && length <= MAX_FORM_OCTETS)) {
       return void route(request, response);
     }
     // By then the body is here if it came with the head. One that comes later is the route's.
