@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { isSqlite } from './data-source.js';
 
-/** Nobody has asked for so long: the connection goes back to the pool, before the server would close it. */
+/** Well before the server would close it. */
 const IDLE_MS = 2_000;
 /** A pool of fewer has none to spare. */
 const MIN_POOL_SIZE = 4;
@@ -17,7 +17,11 @@ export class ReservedConnection {
   private isBusy = false;
   private idleTimer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly dataSource: DataSource) {}
+  /** @param idleMs after how long without a query the pool has it back, in milliseconds. */
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly idleMs = IDLE_MS,
+  ) {}
 
   /** What `DataSource.query` answers and throws. */
   async query<T>(statement: string, parameters: unknown[]): Promise<T> {
@@ -47,7 +51,7 @@ export class ReservedConnection {
     const connection = (await runner.connect()) as EventEmitter;
     const mine = this.reserved as Promise<QueryRunner>;
     connection.once('end', () => this.giveBack(mine));
-    const idleTimer = setTimeout(() => (this.isBusy ? idleTimer.refresh() : this.giveBack(mine)), IDLE_MS).unref();
+    const idleTimer = setTimeout(() => (this.isBusy ? idleTimer.refresh() : this.giveBack(mine)), this.idleMs).unref();
     this.idleTimer = idleTimer;
     return runner;
   }
