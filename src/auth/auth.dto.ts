@@ -1,4 +1,4 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty } from '../common/openapi-decorators.js';
 import { IsDefined, IsString, ValidateIf } from 'class-validator';
 import { OPTIONAL_BODY } from '../common/body.pipe.js';
 import type { TokenPair } from './session.service.js';

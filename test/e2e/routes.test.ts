@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeApi } from '../../src/app.setup.js';
+import { describeApi } from '../../src/api-docs.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 /** Every route, and whether it is open. A new one must be put here by hand: that is the point. */
