@@ -83,7 +83,14 @@ describe('verifying', () => {
 
   // Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
   test('the decoy is opened by nobody, after the same work', async () => {
-    expect(await hasher.verify(await hasher.decoy(), PASSWORD)).toMatchObject({ matches: false });
+    expect(await hasher.verify(hasher.decoy, PASSWORD)).toEqual({ matches: false, isOutdated: false });
+    const { id, passwordHash } = hasher.decoy;
+    const hash = masterKeys.open('password-pepper', passwordHash.split(':')[1] as string, id) as string;
+    expect(hash).toMatch(/^\$2b\$04\$[./A-Za-z0-9]{53}$/);
+    // bcrypt refuses at once, without work, what is no salt.
+    const salt = hash.slice(0, 29);
+    expect((await bcrypt.hash(PASSWORD, salt)).slice(0, 28)).toBe(salt.slice(0, 28));
+    expect(hasherOf().decoy.passwordHash).not.toBe(passwordHash);
   });
 });
 
