@@ -12,7 +12,7 @@ function later<Name extends DecoratorName>(name: Name): (typeof Swagger)[Name] {
       kept.push((swagger) => (swagger[name] as (...args: unknown[]) => Decorate)(...args)(...place));
     };
   };
-  return decorator as unknown as (typeof Swagger)[Name];
+  return decorator;
 }
 
 /** Applies the decorators of every class that has been loaded, in the order in which they stand there, each once. */
