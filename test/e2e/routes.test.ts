@@ -114,6 +114,16 @@ describe('the docs', () => {
     expect((await gatehouse.get('/docs-json')).body.openapi).toMatch(/^3\./);
   });
 
+  test('have their files, and nothing beside them', async () => {
+    const style = await gatehouse.get('/docs/swagger-ui.css');
+    expect(style.status).toBe(200);
+    expect(style.headers.get('content-type')).toContain('text/css');
+    const head = await gatehouse.request('HEAD', '/docs/swagger-ui.css');
+    expect(head.headers.get('content-length')).toBe(String(Buffer.byteLength(style.text)));
+    expect((await gatehouse.get('/docs/nothing')).body.code).toBe('not_found');
+    expect((await gatehouse.post('/docs')).headers.get('allow')).toBe('GET, HEAD');
+  });
+
   // Proves ASVS 13.4.5: the docs are there where they are asked for, the metrics on a port of their own
   test('are not there when they are off', async () => {
     const quiet = await gatehouse.another({ DOCS: 'off' });
