@@ -1,11 +1,9 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
-import { createRequire } from 'node:module';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
+import { NotFound } from './common/domain-error.js';
 import { NestLogger } from './common/logger.js';
-import { completeDocument } from './common/openapi.js';
 import type { Config } from './config/config.js';
 import { addHttpMetrics, addHttpRules, httpServerOptions } from './http.setup.js';
 import { addShortcuts } from './http.shortcuts.js';
@@ -24,21 +22,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
     abortOnError: false,
   });
   addHttpMetrics(adapter.getInstance(), app.get(Metrics));
-  if (config.docs === 'on') {
-    // The page may be open under another name of this host than PUBLIC_URL, and its policy lets it call only its own.
-    const description = () => ({ ...describeApi(app, config), servers: [] });
-    SwaggerModule.setup('docs', app, description, {
-      jsonDocumentUrl: 'docs-json',
-      customSiteTitle: 'Gatehouse API',
-      customCss: '.swagger-ui .topbar { display: none }',
-      swaggerOptions: {
-        persistAuthorization: true,
-        displayRequestDuration: true,
-        tryItOutEnabled: true,
-        defaultModelsExpandDepth: 0,
-      },
-    });
-  }
+  if (config.docs === 'on') addApiDocs(app, config);
   await app.init();
   addShortcuts(adapter.getInstance(), {
     config,
@@ -51,39 +35,24 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
   return app;
 }
 
-/** The OpenAPI document: what /docs-json serves and docs/openapi.json holds. */
-export function describeApi(app: NestFastifyApplication, config: Pick<Config, 'publicUrl'>): OpenAPIObject {
-  const { version } = createRequire(import.meta.url)('gatehouse/package.json') as { version: string };
-  const document = SwaggerModule.createDocument(
-    app,
-    new DocumentBuilder()
-      .setTitle('Gatehouse')
-      .setDescription(
-        'Sign up, log in, log out. Access tokens are JWTs (RFC 9068) that live five minutes and die at once on logout. ' +
-          'Errors are RFC 9457 problems; decide on `code`.\n\n' +
-          'To try it here: **sign up**, **log in**, copy the `access_token` of the answer, press **Authorize** and paste ' +
-          'it. A method that an address does not take is answered with 405 and `Allow`.',
-      )
-      .setVersion(version)
-      .addServer(config.publicUrl)
-      .addTag('Auth', 'Sign up, log in, refresh, log out')
-      .addTag('Mail links', 'What the links in our mails are for: to verify an address, to recover a password')
-      .addTag('Users', 'The account')
-      .addTag('Integration', 'For services that accept our tokens')
-      .addTag('Operation', 'For load balancers and orchestrators')
-      .addBearerAuth(
-        {
-          type: 'http',
-          scheme: 'bearer',
-          bearerFormat: 'JWT',
-          description: 'The `access_token` that login and refresh answer with, without `Bearer` before it.',
-        },
-        'bearer',
-      )
-      .addBasicAuth({ type: 'http', scheme: 'basic', description: 'A service: client id and secret.' }, 'client')
-      .build(),
-    // Names for generated clients, so they must be unique; a route whose method is not says `operationId` itself.
-    { operationIdFactory: (_controller, method) => method },
-  );
-  return completeDocument(document);
+/** Headers of an answer that are about its connection, which the one of `inject` does not have. */
+const OF_THE_CONNECTION = ['connection', 'keep-alive', 'transfer-encoding', 'date'];
+
+/** The pages of `api-docs.ts`, loaded by the first who looks at them: a third of a start, which most processes never need. */
+function addApiDocs(app: NestFastifyApplication, config: Config): void {
+  let starting: Promise<NestFastifyApplication> | undefined;
+  for (const url of ['/docs', '/docs/*', '/docs-json', '/docs-yaml']) {
+    app
+      .getHttpAdapter()
+      .getInstance()
+      .get(url, async ({ headers, url }, reply) => {
+        starting ??= import('./api-docs.js').then(({ startApiDocs }) => startApiDocs(app, config));
+        const answer = await (await starting).inject({ method: 'GET', url, headers });
+        if (answer.statusCode === 404) throw new NotFound('no_route');
+        for (const [name, value] of Object.entries(answer.headers)) {
+          if (!OF_THE_CONNECTION.includes(name)) reply.header(name, value);
+        }
+        return reply.status(answer.statusCode).send(answer.rawPayload.length > 0 ? answer.rawPayload : undefined);
+      });
+  }
 }

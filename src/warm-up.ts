@@ -5,7 +5,7 @@ import { PasswordHasher } from './auth/password-hasher.js';
 
 /**
  * What a server makes before its first request, so that none of them waits for it or takes another time than the next: the
- * hash for those who have no account, the counters of their failures, the list of common passwords. A command does without.
+ * threads that hash, the counters of failures of those who have no account, the list of common passwords. A command does without.
  */
 @Injectable()
 export class WarmUp implements OnApplicationBootstrap {
@@ -18,8 +18,12 @@ export class WarmUp implements OnApplicationBootstrap {
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    const threads = this.hasher.start(); // they come up while we read the list
     this.blocklist.load();
-    await this.hasher.decoy();
+    await Promise.all([threads, this.prepareCounters()]);
+  }
+
+  private async prepareCounters(): Promise<void> {
     try {
       await this.attempts.prepare();
     } catch (error) {

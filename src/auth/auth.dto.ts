@@ -1,6 +1,6 @@
-import { ApiProperty } from '@nestjs/swagger';
-import { IsDefined, IsString, ValidateIf } from 'class-validator';
+import { ApiProperty } from '../common/openapi-decorators.js';
 import { OPTIONAL_BODY } from '../common/body.pipe.js';
+import { IsDefined, IsString, ValidateIf } from '../common/validation.js';
 import type { TokenPair } from './session.service.js';
 
 const EMAIL = { format: 'email', example: 'ada@example.com', maxLength: 254 };

@@ -1,5 +1,5 @@
 import { Body, Controller, HttpCode, Post, Req, UseFilters, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import type { FastifyRequest } from 'fastify';
 import { ApiProblem, ApiProblems, NO_STORE } from '../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';

@@ -1,5 +1,5 @@
 import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
-import { ApiBody, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiNoContentResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiBearer, ApiProblem, ApiProblems } from '../common/openapi.js';
 import { CurrentClient, CurrentUser, Public, type Client, type Principal } from '../common/principal.js';

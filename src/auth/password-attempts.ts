@@ -225,7 +225,7 @@ export class PasswordAttempts {
   /** @param isLook otherwise the decoy's hash is computed. */
   private async verify(candidate: Candidate, isLook: boolean, password: string): Promise<PasswordCheck> {
     try {
-      const stored = candidate.user && isLook ? candidate.user : await this.hasher.decoy();
+      const stored = candidate.user && isLook ? candidate.user : this.hasher.decoy;
       const { matches, isOutdated } = await this.hasher.verify(stored, password);
       return { matches: matches && stored === candidate.user, isOutdated };
     } catch (error) {

@@ -20,6 +20,8 @@ export const MAX_IMPORTED_COST = 15;
 /** For each thread so many may wait, 64 at least: 8 to 16 s of work at cost 12. */
 const QUEUE_PER_THREAD = 32;
 const RETRY_AFTER_SECONDS = 2;
+/** All threads but one end when they have had nothing to do for so long. */
+const THREAD_IDLE_MS = 60_000;
 
 /** A hash and the account it is sealed for. */
 export interface StoredPassword {
@@ -39,13 +41,13 @@ export interface PasswordCheck {
  * Stored as `bcrypt-hmac-sha384:<sealed>`, sealed with AES-256-GCM for one account: a stolen table has nothing to guess
  * against, and a hash moved to another row opens nothing. Plain `$2a$/$2b$/$2y$` hashes from elsewhere verify too.
  *
- * Hashes run in `HASH_CONCURRENCY` threads of low priority behind a bounded queue.
+ * Hashes run in up to `HASH_CONCURRENCY` threads of low priority behind a bounded queue.
  */
 @Injectable()
 export class PasswordHasher implements OnApplicationShutdown {
   private readonly logger = new Logger(PasswordHasher.name);
   private startedPool: Piscina | undefined;
-  private decoyHash: Promise<StoredPassword> | undefined;
+  private madeDecoy: StoredPassword | undefined;
   /** Hashes that were asked for and have not come. */
   private inHand = 0;
 
@@ -68,9 +70,8 @@ export class PasswordHasher implements OnApplicationShutdown {
    * @throws Unavailable when the queue is full.
    */
   async hash(id: string, password: string): Promise<string> {
-    const purpose = id === DECOY ? 'decoy' : 'new';
-    const hash = await this.run<string>({ password: preHash(password), cost: this.config.bcryptCost }, purpose);
-    return `${SCHEME}:${this.masterKeys.seal('password-pepper', hash, id)}`;
+    const hash = await this.run<string>({ password: preHash(password), cost: this.config.bcryptCost }, 'new');
+    return this.seal(hash, id);
   }
 
   /**
@@ -84,7 +85,7 @@ export class PasswordHasher implements OnApplicationShutdown {
   }
 
   /**
-   * Whether `password` is the one behind a stored hash. Without an account, compare with `decoy()`: equal work.
+   * Whether `password` is the one behind a stored hash. Without an account, compare with `decoy`: equal work.
    *
    * @throws Unavailable when the queue is full.
    */
@@ -102,7 +103,7 @@ export class PasswordHasher implements OnApplicationShutdown {
     if (hash === undefined) {
       // Moved, damaged, or sealed under a key that was taken out.
       if (passwordHash !== NO_PASSWORD) this.logger.warn({ event: 'password_hash_not_openable' });
-      await this.verify(await this.decoy(), password);
+      await this.verify(this.decoy, password);
       return { matches: false, isOutdated: false };
     }
     if (scheme === IMPORTED_SCHEME) return this.verify({ id, passwordHash: hash }, password);
@@ -122,13 +123,22 @@ export class PasswordHasher implements OnApplicationShutdown {
     return typeof resealed === 'string' ? resealed : { sealed: `${scheme}:${resealed.sealed}` };
   }
 
-  /** A hash nobody knows the password of, at the present cost. */
-  decoy(): Promise<StoredPassword> {
-    this.decoyHash ??= this.hash(DECOY, randomBytes(32).toString('base64')).then((passwordHash) => ({
-      id: DECOY,
-      passwordHash,
-    }));
-    return this.decoyHash;
+  /**
+   * A hash of the present cost whose password nobody knows, nor could: salt and digest are random octets. To compare with it
+   * is the whole work; to compute one would be as much, at every start, for nothing.
+   */
+  get decoy(): StoredPassword {
+    this.madeDecoy ??= { id: DECOY, passwordHash: this.seal(randomHash(this.config.bcryptCost), DECOY) };
+    return this.madeDecoy;
+  }
+
+  /** Starts the first thread, and waits until it works. */
+  async start(): Promise<void> {
+    await this.pool.run({ password: '', cost: 4 });
+  }
+
+  private seal(hash: string, id: string): string {
+    return `${SCHEME}:${this.masterKeys.seal('password-pepper', hash, id)}`;
   }
 
   /** Made when it is needed first: a process that ends because it cannot start had better have no threads. */
@@ -136,8 +146,9 @@ export class PasswordHasher implements OnApplicationShutdown {
     const { hashConcurrency } = this.config;
     this.startedPool ??= new Piscina({
       filename: new URL('./password-hash.worker.js', import.meta.url).href,
-      minThreads: hashConcurrency,
+      minThreads: 1, // each is some 7 MB and 60 ms of a start
       maxThreads: hashConcurrency,
+      idleTimeout: THREAD_IDLE_MS,
       maxQueue: Math.max(64, QUEUE_PER_THREAD * hashConcurrency),
       concurrentTasksPerWorker: 1,
     });
@@ -167,6 +178,12 @@ export class PasswordHasher implements OnApplicationShutdown {
       this.inHand -= 1;
     }
   }
+}
+
+/** bcrypt's own base64 has `.` where the usual one has `+`, and as many characters for as many octets. */
+function randomHash(cost: number): string {
+  const [salt, digest] = [16, 23].map((octets) => randomBytes(octets).toString('base64').replace(/=/g, ''));
+  return `$2b$${String(cost).padStart(2, '0')}$${salt}${digest}`.replace(/\+/g, '.');
 }
 
 /** 64 characters of base64. */

@@ -1,5 +1,12 @@
 import { Body, Controller, Delete, Get, HttpCode, Param } from '@nestjs/common';
-import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiParam, ApiProperty, ApiTags } from '@nestjs/swagger';
+import {
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiProperty,
+  ApiTags,
+} from '../common/openapi-decorators.js';
 import { ApiBearer, ApiProblems } from '../common/openapi.js';
 import { CurrentClient, CurrentUser, type Client, type Principal } from '../common/principal.js';
 import { NoBody } from './auth.dto.js';

@@ -1,5 +1,6 @@
 import { ValidationPipe, type ArgumentMetadata, type ValidationError } from '@nestjs/common';
 import { InvalidFields, MalformedRequest, UnsupportedMediaType, type FieldError } from './domain-error.js';
+import { validatorPackage } from './validation.js';
 
 const UNKNOWN_FIELD = { code: 'unknown_field', message: 'The body has a field that is not known here.' };
 
@@ -23,6 +24,7 @@ export const OPTIONAL_BODY = Symbol('optional body');
 export class BodyPipe extends ValidationPipe {
   constructor() {
     super({
+      validatorPackage,
       transform: true,
       whitelist: true,
       forbidNonWhitelisted: true,

@@ -1,6 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
+import { createRequire } from 'node:module';
 import { pino, type Bindings, type DestinationStream, type Level, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import type Pretty from 'pino-pretty';
 
 /**
  * The members a log line may have. Everything else is dropped before it is written: a secret that somebody passes to the
@@ -54,7 +55,6 @@ export interface LoggerSettings {
 
 /** The one logger of the process. Control characters are escaped by JSON, so a line is one line (ASVS 16.4.1). */
 export function createLogger({ level, isPretty, destination }: LoggerSettings): Logger {
-  const prettyStream = () => pretty({ sync: true, singleLine: true, ignore: 'service', translateTime: 'SYS:HH:MM:ss' });
   return pino(
     {
       level,
@@ -75,6 +75,11 @@ export function createLogger({ level, isPretty, destination }: LoggerSettings): 
     },
     destination ?? (isPretty ? prettyStream() : pino.destination({ sync: true })),
   );
+}
+
+function prettyStream(): DestinationStream {
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof Pretty; // it is for people alone
+  return pretty({ sync: true, singleLine: true, ignore: 'service', translateTime: 'SYS:HH:MM:ss' });
 }
 
 function allowed(fields: Record<string, unknown>): Record<string, unknown> {

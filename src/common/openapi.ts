@@ -1,6 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiBearerAuth, ApiResponse, type OpenAPIObject } from '@nestjs/swagger';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import { STATUS_CODES } from 'node:http';
+import { ApiBearerAuth, ApiResponse } from './openapi-decorators.js';
 
 /** The errors that more than one route answers with. A route's own go to `ApiProblem`. */
 const SHARED = {

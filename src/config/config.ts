@@ -1,7 +1,8 @@
-import { IsIn, IsInt, IsNotEmpty, Matches, Max, Min, ValidateBy, type ValidationOptions } from 'class-validator';
+import type { ValidationOptions } from 'class-validator';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { IsIn, IsInt, IsNotEmpty, Matches, Max, Min, ValidateBy } from '../common/validation.js';
 
 /** Rules of this group hold only with NODE_ENV=production, so that tests need not wait for realistic times. */
 const PRODUCTION: ValidationOptions = { groups: ['production'] };

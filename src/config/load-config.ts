@@ -1,4 +1,3 @@
-import { validateSync } from 'class-validator';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -12,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { validateSync } from '../common/validation.js';
 import { Config, MASTER_KEY_BYTES } from './config.js';
 
 export type Environment = Record<string, string | undefined>;

@@ -4,7 +4,7 @@ import { Config } from '../config/config.js';
 import { connect, createDataSource, isSqlite, type DataSourceSettings } from './data-source.js';
 import { Lease } from './lease.entity.js';
 import { Leases } from './leases.js';
-import { migrate } from './migrator.js';
+import { migrate, pendingMigrations } from './migrator.js';
 import { PoolMetrics } from './pool-metrics.js';
 
 /** On a connection without the time limit of a request's statement: another process may hold the lock. */
@@ -31,7 +31,9 @@ export class DatabaseModule {
         await connect(dataSource, (code, wait_ms) => logger.warn({ event: 'database_not_there_yet', code, wait_ms }));
         // In production the operator migrates, with rights that this process does not have.
         if (!config.isProduction) {
-          const applied = isSqlite(dataSource) ? await migrate(dataSource) : await migrateApart(config);
+          const isDue = (await pendingMigrations(dataSource)).length > 0;
+          const work = () => (isSqlite(dataSource) ? migrate(dataSource) : migrateApart(config));
+          const applied = isDue ? await work() : [];
           if (applied.length > 0) logger.log({ event: 'migrated', applied });
         }
         return dataSource;

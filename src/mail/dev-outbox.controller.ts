@@ -1,5 +1,5 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
-import { ApiExcludeController } from '@nestjs/swagger';
+import { ApiExcludeController } from '../common/openapi-decorators.js';
 import { validate as isUuid } from 'uuid';
 import { NotFound } from '../common/domain-error.js';
 import { Public } from '../common/principal.js';

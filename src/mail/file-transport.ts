@@ -1,4 +1,3 @@
-import MailComposer from 'nodemailer/lib/mail-composer';
 import { join } from 'node:path';
 import type { Config } from '../config/config.js';
 import { MailFolder } from './mail-folder.js';
@@ -23,6 +22,7 @@ export class FileTransport extends MailTransport {
 
   async send(mail: OutgoingMail): Promise<void> {
     const { id, to, subject, text, html, link, createdAt } = mail;
+    const { default: MailComposer } = await import('nodemailer/lib/mail-composer');
     const message = await new MailComposer(mimeOptions(mail, this.config)).compile().build();
     await this.folder.add(
       { ID: id, Subject: subject, To: [{ Address: to }], Created: createdAt.toISOString(), Text: text, HTML: html },

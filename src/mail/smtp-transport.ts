@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createTransport, type Transporter } from 'nodemailer';
+import type { Transporter } from 'nodemailer';
 import type { SMTPTransportOptions } from 'nodemailer/lib/smtp-transport';
 import { hostOf, smtpTlsOf, type Config } from '../config/config.js';
 import { MailTransport, mimeOptions, type OutgoingMail } from './mail-transport.js';
@@ -11,7 +11,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * that the server closed meanwhile costs an attempt.
  */
 export class SmtpTransport extends MailTransport {
-  private readonly transporter: Transporter;
+  private readonly options: SMTPTransportOptions;
+  private transporter: Promise<Transporter> | undefined;
 
   /** @throws the file system's error when the file of `tls-ca` cannot be read. */
   constructor(
@@ -19,11 +20,12 @@ export class SmtpTransport extends MailTransport {
     connectTimeoutMs = CONNECT_TIMEOUT_MS,
   ) {
     super();
-    this.transporter = createTransport(smtpOptions(config.smtpUrl, connectTimeoutMs));
+    this.options = smtpOptions(config.smtpUrl, connectTimeoutMs);
   }
 
   async send(mail: OutgoingMail, signal: AbortSignal): Promise<void> {
-    await this.transporter.sendMail({ ...mimeOptions(mail, this.config), xMailer: false, signal });
+    this.transporter ??= import('nodemailer').then(({ createTransport }) => createTransport(this.options));
+    await (await this.transporter).sendMail({ ...mimeOptions(mail, this.config), xMailer: false, signal });
   }
 }
 

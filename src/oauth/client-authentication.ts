@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
+import type { JSONWebKeySet, JWTPayload } from 'jose';
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Clock, plusSeconds } from '../common/clock.js';
 import { clientOf } from '../common/principal.js';
@@ -87,7 +87,7 @@ export class ClientAuthentication {
       verifySecret(known, credentials.secret);
       return known;
     }
-    const known = await this.find(subjectOf(credentials.assertion), request);
+    const known = await this.find(await subjectOf(credentials.assertion), request);
     await this.verifyAssertion(known, credentials.assertion, credentials.clientId);
     return known;
   }
@@ -108,6 +108,7 @@ export class ClientAuthentication {
   ): Promise<void> {
     if (!jwks) throw new InvalidClient('client_without_keys');
     if (clientId !== undefined && clientId !== id) throw new InvalidClient('another_client_id');
+    const { createLocalJWKSet, errors, jwtVerify } = await import('jose');
     const now = this.clock.now();
     let claims: JWTPayload;
     try {
@@ -146,7 +147,8 @@ function verifySecret({ secrets }: KnownClient, secret: string): void {
   if (!secrets.some((live) => timingSafeEqual(Buffer.from(live), digest))) throw new InvalidClient('wrong_secret');
 }
 
-function subjectOf(assertion: string): string {
+async function subjectOf(assertion: string): Promise<string> {
+  const { decodeJwt } = await import('jose');
   try {
     return decodeJwt(assertion).sub ?? '';
   } catch {

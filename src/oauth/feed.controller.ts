@@ -1,5 +1,5 @@
 import { Controller, Get, Post, Req, Res, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '../common/openapi-decorators.js';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Public } from '../common/principal.js';
 import { CallingClient, ClientGuard, Parameter } from './client.guard.js';

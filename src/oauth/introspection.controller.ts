@@ -1,6 +1,6 @@
 import { Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { ApiOkResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
 import { RevocationLookup } from '../tokens/revocation-lookup.js';
 import { CallingClient, ClientGuard, Parameter } from './client.guard.js';

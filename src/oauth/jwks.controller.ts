@@ -1,5 +1,5 @@
 import { Controller, Get, Header } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import { ApiProblems } from '../common/openapi.js';
 import { Public } from '../common/principal.js';
 import { JWKS_MAX_AGE_SECONDS } from '../tokens/key-life.js';

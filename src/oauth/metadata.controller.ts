@@ -1,5 +1,5 @@
 import { Controller, Get, Header, Param } from '@nestjs/common';
-import { ApiExcludeEndpoint, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiExcludeEndpoint, ApiOkResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import { ApiProblems } from '../common/openapi.js';
 import { NotFound } from '../common/domain-error.js';
 import { Public } from '../common/principal.js';

@@ -1,5 +1,5 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiBasicAuth, ApiBody, ApiConsumes, ApiExtension, ApiResponse } from '@nestjs/swagger';
+import { ApiBasicAuth, ApiBody, ApiConsumes, ApiExtension, ApiResponse } from '../common/openapi-decorators.js';
 import { JWT_BEARER } from './client-credentials.js';
 
 interface ParameterSchema {

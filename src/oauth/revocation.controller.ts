@@ -1,5 +1,5 @@
 import { Controller, HttpCode, Post, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '../common/openapi-decorators.js';
 import { CurrentClient, Public, type Client } from '../common/principal.js';
 import { CallingClient, ClientGuard, Parameter } from './client.guard.js';
 import { InvalidRequest } from './oauth.errors.js';

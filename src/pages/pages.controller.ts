@@ -1,5 +1,5 @@
 import { applyDecorators, Controller, Get, Header } from '@nestjs/common';
-import { ApiExcludeController } from '@nestjs/swagger';
+import { ApiExcludeController } from '../common/openapi-decorators.js';
 import { readFileSync } from 'node:fs';
 import { Public } from '../common/principal.js';
 import { Config } from '../config/config.js';

@@ -1,5 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '../common/openapi-decorators.js';
 import { ApiBearer, ApiProblems } from '../common/openapi.js';
 import { InvalidToken } from '../common/domain-error.js';
 import { CurrentUser, type Principal } from '../common/principal.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { describeApi } from '../../src/app.setup.js';
+import { describeApi } from '../../src/api-docs.js';
 import { Config } from '../../src/config/config.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 import { makeService, type Service } from '../support/service-client.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeApi } from '../../src/app.setup.js';
+import { describeApi } from '../../src/api-docs.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
 /** Every route, and whether it is open. A new one must be put here by hand: that is the point. */
@@ -112,6 +112,16 @@ describe('the docs', () => {
     expect(page.status).toBe(200);
     expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
     expect((await gatehouse.get('/docs-json')).body.openapi).toMatch(/^3\./);
+  });
+
+  test('have their files, and nothing beside them', async () => {
+    const style = await gatehouse.get('/docs/swagger-ui.css');
+    expect(style.status).toBe(200);
+    expect(style.headers.get('content-type')).toContain('text/css');
+    const head = await gatehouse.request('HEAD', '/docs/swagger-ui.css');
+    expect(head.headers.get('content-length')).toBe(String(Buffer.byteLength(style.text)));
+    expect((await gatehouse.get('/docs/nothing')).body.code).toBe('not_found');
+    expect((await gatehouse.post('/docs')).headers.get('allow')).toBe('GET, HEAD');
   });
 
   // Proves ASVS 13.4.5: the docs are there where they are asked for, the metrics on a port of their own

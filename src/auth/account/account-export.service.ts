@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty } from '../../common/openapi-decorators.js';
 import type { AuditEvent } from '../../audit/audit-event.entity.js';
 import { AuditTrail, ownAction } from '../../audit/audit-trail.js';
 import { eventView } from '../../audit/event-view.js';

@@ -1,5 +1,11 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Put } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import {
+  ApiAcceptedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiTags,
+} from '../../common/openapi-decorators.js';
 import { ApiBearer, ApiProblem, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, CurrentUser, type Client, type Principal } from '../../common/principal.js';
 import { AccountDeletionService } from './account-deletion.service.js';

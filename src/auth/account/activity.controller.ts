@@ -1,5 +1,5 @@
 import { Controller, Get, Query } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiQuery, ApiTags } from '../../common/openapi-decorators.js';
 import { validate as isUuid } from 'uuid';
 import { AuditTrail } from '../../audit/audit-trail.js';
 import { InvalidFields, type FieldError } from '../../common/domain-error.js';

@@ -1,5 +1,5 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiAcceptedResponse, ApiNoContentResponse, ApiOperation, ApiTags } from '../../common/openapi-decorators.js';
 import { ApiInvalidLink, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../../common/principal.js';
 import { RateLimited } from '../../limits/rate-limit.guard.js';

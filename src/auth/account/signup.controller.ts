@@ -1,5 +1,5 @@
 import { Body, Controller, Post, Res } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiAcceptedResponse, ApiCreatedResponse, ApiOperation, ApiTags } from '../../common/openapi-decorators.js';
 import type { FastifyReply } from 'fastify';
 import { ApiProblem, ApiProblems } from '../../common/openapi.js';
 import { CurrentClient, Public, type Client } from '../../common/principal.js';

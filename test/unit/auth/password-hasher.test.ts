@@ -83,7 +83,14 @@ describe('verifying', () => {
 
   // Proves ASVS 6.3.8, CS Authentication: a failed login is the same bytes, after the same time, whatever the reason
   test('the decoy is opened by nobody, after the same work', async () => {
-    expect(await hasher.verify(await hasher.decoy(), PASSWORD)).toMatchObject({ matches: false });
+    expect(await hasher.verify(hasher.decoy, PASSWORD)).toEqual({ matches: false, isOutdated: false });
+    const { id, passwordHash } = hasher.decoy;
+    const hash = masterKeys.open('password-pepper', passwordHash.split(':')[1] as string, id) as string;
+    expect(hash).toMatch(/^\$2b\$04\$[./A-Za-z0-9]{53}$/);
+    // bcrypt refuses at once, without work, what is no salt.
+    const salt = hash.slice(0, 29);
+    expect((await bcrypt.hash(PASSWORD, salt)).slice(0, 28)).toBe(salt.slice(0, 28));
+    expect(hasherOf().decoy.passwordHash).not.toBe(passwordHash);
   });
 });
 
@@ -145,15 +152,29 @@ describe('load', () => {
     'the threads that hash have the lowest priority, the others theirs',
     async () => {
       await hasher.hash(ID, PASSWORD);
-      const niceness = readdirSync('/proc/self/task').map((task) => {
-        const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8');
-        return {
-          isMain: Number(task) === process.pid,
-          nice: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]),
-        };
-      });
-      expect(niceness.filter(({ nice }) => nice === 19).length).toBeGreaterThanOrEqual(1);
-      expect(niceness.find(({ isMain }) => isMain)?.nice).not.toBe(19);
+      expect(niceness().filter(({ nice }) => nice === 19).length).toBeGreaterThanOrEqual(1);
+      expect(niceness().find(({ isMain }) => isMain)?.nice).not.toBe(19);
+    },
+  );
+
+  test.runIf(process.platform === 'linux')(
+    'a server begins with one thread, and has the others when it is busy',
+    async () => {
+      const threads = () => niceness().filter(({ nice }) => nice === 19).length;
+      const before = threads();
+      const three = hasherOf({ hashConcurrency: 3, bcryptCost: 8 });
+      await three.start();
+      expect(threads()).toBe(before + 1);
+      await Promise.all(Array.from({ length: 60 }, () => three.hash(ID, PASSWORD)));
+      expect(threads()).toBe(before + 3);
     },
   );
 });
+
+/** Of each thread of this process. */
+function niceness(): { isMain: boolean; nice: number }[] {
+  return readdirSync('/proc/self/task').map((task) => {
+    const stat = readFileSync(`/proc/self/task/${task}/stat`, 'utf8');
+    return { isMain: Number(task) === process.pid, nice: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]) };
+  });
+}

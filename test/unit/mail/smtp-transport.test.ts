@@ -20,6 +20,9 @@ const mail: OutgoingMail = {
   createdAt: new Date('2026-11-22T12:00:05.000Z'),
 };
 
+// The first mail loads it; the time-outs of these tests are too short for that.
+beforeAll(() => import('nodemailer'));
+
 const servers: Smtp[] = [];
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
