@@ -29,6 +29,7 @@ export const boundedMysql = {
     const pool = mysql.createPool({ ...options, gracefulEnd: true, trace: false });
     pool.on('connection', (connection) => {
       dropWhenLate(connection);
+      keepPromised(connection);
       for (const statement of SESSION_SETTINGS) {
         connection.query(statement, (error) => {
           if (error) connection.destroy(); // never work on a connection that is not strict
@@ -54,6 +55,12 @@ function dropWhenLate(connection: PoolConnection): void {
     };
     return query(...args.slice(0, -1), observed);
   }) as typeof connection.query;
+}
+
+/** TypeORM asks for this with each statement, and mysql2 then looks for a module of its own and makes another. */
+function keepPromised(connection: PoolConnection): void {
+  const promised = connection.promise();
+  connection.promise = () => promised;
 }
 
 /** A statement on a connection that the server is closing would fail, so we are always first. */
