@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { In, LessThan, Like, type DataSource, type EntityManager } from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
 import { deleteBatch } from '../database/delete-batch.js';
 import { plusSeconds } from '../common/clock.js';
 import { change, instantText } from '../database/raw-rows.js';
@@ -47,8 +48,7 @@ export class LoginFailureRepository {
    * as what is granted.
    */
   reserve(account: string, now: Date): Promise<boolean> {
-    const isSqlite = this.dataSource.options.type === 'better-sqlite3';
-    return isSqlite ? this.reserveWithin(account, now) : this.reserveAtOnce(account, now);
+    return isSqlite(this.dataSource) ? this.reserveWithin(account, now) : this.reserveAtOnce(account, now);
   }
 
   /**
@@ -80,7 +80,7 @@ export class LoginFailureRepository {
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
     const isLocked = isLockedAt(row, now);
-    if (!isGranted && !isLocked) await this.lapse(row, now, transaction);
+    if (!isGranted && !isLocked && !hasRoom(row)) await this.lapse(row, now, transaction);
     return {
       isLock: isGranted && row.lockedUntil?.getTime() === until.getTime(),
       isLast: isGranted && row.consecutive === MAX_CONSECUTIVE_FAILURES,
@@ -154,7 +154,7 @@ export class LoginFailureRepository {
     return deleteBatch(rows, 'account', { account: Like('device.%'), updatedAt: LessThan(before) }, limit);
   }
 
-  /** One statement, which is a transaction of its own. What it decided on the row it tells by `LAST_INSERT_ID(…)`. */
+  /** One statement, which is a transaction of its own and changes the row either way. `LAST_INSERT_ID(…)` tells what it decided. */
   private async reserveAtOnce(account: string, now: Date): Promise<boolean> {
     const [at, until] = [instantText(now), instantText(plusSeconds(now, RESERVATION_SECONDS))];
     const { insertId } = await withoutDeadlock(() =>
@@ -163,7 +163,7 @@ export class LoginFailureRepository {
     return insertId === 1;
   }
 
-  /** SQLite has nothing that tells. */
+  /** SQLite has nothing that would tell: whether there is room decides about a statement of its own. */
   private reserveWithin(account: string, now: Date): Promise<boolean> {
     const [at, until] = [instantText(now), instantText(plusSeconds(now, RESERVATION_SECONDS))];
     return inTransaction(this.dataSource, async (transaction) => {
@@ -193,12 +193,18 @@ function isLockedAt({ lockedUntil, consecutive }: LoginFailure, now: Date): bool
   return (lockedUntil !== null && lockedUntil > now) || consecutive >= MAX_CONSECUTIVE_FAILURES;
 }
 
+/** As `HAS_ROOM`, of a counter that is not locked. */
+function hasRoom({ failures, reserved, consecutive }: LoginFailure): boolean {
+  const sinceTheLock = failures >= MAX_FAILURES ? 0 : failures;
+  return sinceTheLock + reserved < MAX_FAILURES && consecutive + reserved < MAX_CONSECUTIVE_FAILURES;
+}
+
 function emptyRow(account: string, updatedAt: Date): LoginFailure {
   return { account, ...NOTHING, reserved: 0, reservedUntil: null, updatedAt };
 }
 
 const SINCE_THE_LOCK = `CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END`;
-/** Whether there may be a look now. Setting `failures` and `locked_until` for one does not change that. */
+/** Whether there may be a look now. Once `failures` and `locked_until` are set for one the answer is still the same. */
 const HAS_ROOM = `((locked_until IS NULL OR locked_until <= ?)
   AND (${SINCE_THE_LOCK}) + reserved < ${MAX_FAILURES}
   AND consecutive + reserved < ${MAX_CONSECUTIVE_FAILURES})`;

@@ -104,8 +104,11 @@ describe('the reservation of a look', () => {
     expect(await failures.reserve(account, NOW)).toBe(true);
   });
 
-  test('does not lapse while the counter is locked', async () => {
-    const account = await counter({ failures: 10, reserved: 2, lockedUntil: after(1), reservedUntil: NOW });
+  test.each([
+    ['the counter is locked', { failures: 10, reserved: 2, lockedUntil: after(1) }],
+    ['there is room, as after a lock', { failures: 10, reserved: 2, lockedUntil: NOW }],
+  ])('does not lapse while %s: %o', async (_, counts) => {
+    const account = await counter({ ...counts, reservedUntil: NOW });
     await settleRefused(account, NOW);
     expect(await rowOf(account)).toMatchObject({ failures: 10, reserved: 2 });
   });
