@@ -7,6 +7,7 @@ import { Unavailable } from '../common/domain-error.js';
 import { MasterKeys } from '../common/master-keys.js';
 import type { Client } from '../common/principal.js';
 import { isDeadlock } from '../database/errors.js';
+import { insertRows } from '../database/raw-rows.js';
 import { afterCommit, inTransaction } from '../database/transaction.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AuditEvent, type ActorType, type AuditEventType } from './audit-event.entity.js';
@@ -78,11 +79,9 @@ export class AuditTrail {
     if (!transaction) return inTransaction(this.rows.manager.connection, (own) => this.recordAll(entries, own));
     const events = entries.map((entry) => this.eventOf(entry));
     try {
-      await transaction.insert(AuditEvent, events);
-      await transaction.insert(
-        UnsealedEvent,
-        events.map(({ id }) => ({ eventId: id })),
-      );
+      await insertRows(transaction, AuditEvent, events);
+      const unsealed = events.map(({ id }) => ({ eventId: id }));
+      await insertRows(transaction, UnsealedEvent, unsealed);
     } catch (error) {
       if (isDeadlock(error)) throw error; // the whole transaction is tried again
       throw new Unavailable('audit', RETRY_AFTER_SECONDS, error);

@@ -32,14 +32,24 @@ export class DeviceTokens {
     return (await this.rows.find(id as string, userId, Number(generation))) ?? undefined;
   }
 
-  /** The token of the device's next login. A device that is not known, or whose token was used meanwhile, is a new one. */
-  async next(device: Device | undefined, userId: string, now: Date, transaction: EntityManager): Promise<string> {
+  /**
+   * The token of the device's next login. A device that is not known, or whose token was used meanwhile, is a new one.
+   *
+   * @param known how many devices the account has.
+   */
+  async next(
+    device: Device | undefined,
+    userId: string,
+    known: number,
+    now: Date,
+    transaction: EntityManager,
+  ): Promise<string> {
     if (device && (await this.rows.rotate(device, now, transaction))) {
       return this.tokenOf({ ...device, generation: device.generation + 1 });
     }
     const added = { id: randomUUID(), userId, generation: 0, createdAt: now, lastUsedAt: now };
     await this.rows.add(added, transaction);
-    await this.rows.deleteSurplus(userId, MAX_DEVICES, transaction);
+    if (known >= MAX_DEVICES) await this.rows.deleteSurplus(userId, MAX_DEVICES, transaction);
     return this.tokenOf(added);
   }
 

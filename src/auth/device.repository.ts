@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LessThan, type EntityManager, type Repository } from 'typeorm';
 import { deleteBatch } from '../database/delete-batch.js';
+import { insertRows } from '../database/raw-rows.js';
 import { Device } from './device.entity.js';
 
 @Injectable()
@@ -14,7 +15,7 @@ export class DeviceRepository {
   }
 
   async add(device: Device, transaction: EntityManager): Promise<void> {
-    await transaction.insert(Device, device);
+    await insertRows(transaction, Device, [device]);
   }
 
   /** Moves a device to its next generation. Of any number of callers with the same one wins. @returns whether this did. */

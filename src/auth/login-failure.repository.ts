@@ -1,9 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { In, LessThan, Like, type DataSource, type EntityManager } from 'typeorm';
+import { isSqlite } from '../database/data-source.js';
 import { deleteBatch } from '../database/delete-batch.js';
 import { plusSeconds } from '../common/clock.js';
-import { inTransaction } from '../database/transaction.js';
+import { change, instantText } from '../database/raw-rows.js';
+import { inTransaction, withoutDeadlock } from '../database/transaction.js';
 import { LoginFailure } from './login-failure.entity.js';
 
 /** The tenth wrong password locks (PCI DSS 8.3.4: at most 10). */
@@ -46,25 +48,7 @@ export class LoginFailureRepository {
    * as what is granted.
    */
   reserve(account: string, now: Date): Promise<boolean> {
-    return inTransaction(this.dataSource, async (transaction) => {
-      await this.touch(account, now, transaction);
-      const { affected } = await transaction
-        .createQueryBuilder()
-        .update(LoginFailure)
-        .set({
-          failures: () => `CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END`,
-          lockedUntil: null,
-          reserved: () => 'reserved + 1',
-          reservedUntil: plusSeconds(now, RESERVATION_SECONDS),
-        })
-        .where('account = :account AND (locked_until IS NULL OR locked_until <= :now)', { account, now })
-        .andWhere(`(CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END) + reserved < ${MAX_FAILURES}`)
-        .andWhere(`consecutive + reserved < ${MAX_CONSECUTIVE_FAILURES}`)
-        .execute();
-      const row = await transaction.findOneByOrFail(LoginFailure, { account });
-      if (affected !== 1 && !isLockedAt(row, now)) await this.lapse(row, now, transaction);
-      return affected === 1;
-    });
+    return isSqlite(this.dataSource) ? this.reserveWithin(account, now) : this.reserveAtOnce(account, now);
   }
 
   /**
@@ -95,10 +79,12 @@ export class LoginFailureRepository {
       .setParameters({ until, granted: Number(isGranted), counted: Number(isGranted && !isShared) })
       .execute();
     const row = await transaction.findOneByOrFail(LoginFailure, { account });
+    const isLocked = isLockedAt(row, now);
+    if (!isGranted && !isLocked && !hasRoom(row)) await this.lapse(row, now, transaction);
     return {
       isLock: isGranted && row.lockedUntil?.getTime() === until.getTime(),
       isLast: isGranted && row.consecutive === MAX_CONSECUTIVE_FAILURES,
-      isLocked: isLockedAt(row, now),
+      isLocked,
     };
   }
 
@@ -108,9 +94,10 @@ export class LoginFailureRepository {
    * @returns whether there had been failures.
    */
   async succeed(account: string, transaction: EntityManager): Promise<boolean> {
-    const row = await transaction.findOneBy(LoginFailure, { account });
-    await transaction.update(LoginFailure, { account }, { ...NOTHING, reserved: () => ONE_LESS });
-    return row !== null && row.consecutive > 0;
+    const usual = await change(transaction, `${SUCCEED} AND consecutive = 0`, [account]);
+    if (usual.affected === 1) return false;
+    const { affected } = await change(transaction, SUCCEED, [account]);
+    return affected === 1;
   }
 
   /** A check did not take place. One that was not granted changes nothing, and takes as long. */
@@ -167,15 +154,23 @@ export class LoginFailureRepository {
     return deleteBatch(rows, 'account', { account: Like('device.%'), updatedAt: LessThan(before) }, limit);
   }
 
-  private async touch(account: string, now: Date, transaction: EntityManager): Promise<void> {
-    await transaction
-      .createQueryBuilder()
-      .insert()
-      .into(LoginFailure)
-      .values(emptyRow(account, now))
-      .orUpdate(['updated_at'], ['account'])
-      .updateEntity(false)
-      .execute();
+  /** One statement, which is a transaction of its own and changes the row either way. `LAST_INSERT_ID(…)` tells what it decided. */
+  private async reserveAtOnce(account: string, now: Date): Promise<boolean> {
+    const [at, until] = [instantText(now), instantText(plusSeconds(now, RESERVATION_SECONDS))];
+    const { insertId } = await withoutDeadlock(() =>
+      change(this.dataSource.manager, RESERVE_AT_ONCE, [account, until, at, at, at, at, until, at, at]),
+    );
+    return insertId === 1;
+  }
+
+  /** SQLite has nothing that would tell: whether there is room decides about a statement of its own. */
+  private reserveWithin(account: string, now: Date): Promise<boolean> {
+    const [at, until] = [instantText(now), instantText(plusSeconds(now, RESERVATION_SECONDS))];
+    return inTransaction(this.dataSource, async (transaction) => {
+      await change(transaction, TOUCH, [account, at]);
+      const { affected } = await change(transaction, RESERVE, [until, account, at]);
+      return affected === 1;
+    });
   }
 
   /** Checks that must have ended by now and have not: their process died. They count as failures, one short of a lock. */
@@ -198,10 +193,44 @@ function isLockedAt({ lockedUntil, consecutive }: LoginFailure, now: Date): bool
   return (lockedUntil !== null && lockedUntil > now) || consecutive >= MAX_CONSECUTIVE_FAILURES;
 }
 
+/** As `HAS_ROOM`, of a counter that is not locked. */
+function hasRoom({ failures, reserved, consecutive }: LoginFailure): boolean {
+  const sinceTheLock = failures >= MAX_FAILURES ? 0 : failures;
+  return sinceTheLock + reserved < MAX_FAILURES && consecutive + reserved < MAX_CONSECUTIVE_FAILURES;
+}
+
 function emptyRow(account: string, updatedAt: Date): LoginFailure {
   return { account, ...NOTHING, reserved: 0, reservedUntil: null, updatedAt };
 }
 
+const SINCE_THE_LOCK = `CASE WHEN failures >= ${MAX_FAILURES} THEN 0 ELSE failures END`;
+/** Whether there may be a look now. Once `failures` and `locked_until` are set for one the answer is still the same. */
+const HAS_ROOM = `((locked_until IS NULL OR locked_until <= ?)
+  AND (${SINCE_THE_LOCK}) + reserved < ${MAX_FAILURES}
+  AND consecutive + reserved < ${MAX_CONSECUTIVE_FAILURES})`;
+
+const RESERVE_AT_ONCE = `
+  INSERT INTO login_failures (account, failures, reserved, reserved_until, consecutive, locked_until, updated_at)
+  VALUES (?, 0, LAST_INSERT_ID(1), ?, 0, NULL, ?)
+  ON DUPLICATE KEY UPDATE
+    failures = CASE WHEN ${HAS_ROOM} THEN ${SINCE_THE_LOCK} ELSE failures END,
+    locked_until = CASE WHEN ${HAS_ROOM} THEN NULL ELSE locked_until END,
+    reserved_until = CASE WHEN ${HAS_ROOM} THEN ? ELSE reserved_until END,
+    reserved = reserved + LAST_INSERT_ID(CASE WHEN ${HAS_ROOM} THEN 1 ELSE 0 END),
+    updated_at = ?`;
+
+const TOUCH = `
+  INSERT INTO login_failures (account, failures, reserved, reserved_until, consecutive, locked_until, updated_at)
+  VALUES (?, 0, 0, NULL, 0, NULL, ?)
+  ON CONFLICT (account) DO UPDATE SET updated_at = excluded.updated_at`;
+const RESERVE = `
+  UPDATE login_failures
+  SET failures = ${SINCE_THE_LOCK}, locked_until = NULL, reserved = reserved + 1, reserved_until = ?
+  WHERE account = ? AND ${HAS_ROOM}`;
+
 const ROWS_PER_INSERT = 1_024;
 const NOTHING = { failures: 0, consecutive: 0, lockedUntil: null };
 const ONE_LESS = 'CASE WHEN reserved > 0 THEN reserved - 1 ELSE 0 END';
+const SUCCEED = `
+  UPDATE login_failures SET failures = 0, consecutive = 0, locked_until = NULL, reserved = ${ONE_LESS}
+  WHERE account = ?`;

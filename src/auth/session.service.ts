@@ -73,13 +73,13 @@ export class SessionService {
         return undefined;
       }
       const isAfterFailure = await this.attempts.succeed(authenticated, transaction);
-      await this.tellOfNewPlace(user, client, now, transaction);
+      const past = await this.sessions.findPast(user.id, client, now, transaction);
+      if (!past.isFirst && !past.isKnownPlace) await this.tellOfNewPlace(user, client, now, transaction);
       await this.sessions.add(session, transaction);
-      const surplus = (await this.sessions.findLive(user.id, now, transaction)).slice(MAX_SESSIONS);
-      await this.endWithin(transaction, surplus, 'too_many_sessions');
+      if (past.liveSessions >= MAX_SESSIONS) await this.endSurplus(user.id, now, transaction);
       const type = isAfterFailure ? 'authn_login_successafterfail' : 'authn_login_success';
       await this.audit.record({ type, ...ownAction(user.id, client, session.id) }, transaction);
-      return this.devices.next(device, user.id, now, transaction);
+      return this.devices.next(device, user.id, past.devices, now, transaction);
     });
     if (deviceToken === undefined) throw new InvalidCredentials('account_changed');
     this.metrics.sessionsOpened.inc();
@@ -260,11 +260,14 @@ export class SessionService {
   }
 
   private async tellOfNewPlace(user: User, client: Client, now: Date, transaction: EntityManager): Promise<void> {
-    const { isFirst, isKnownPlace } = await this.sessions.findFamiliarity(user.id, client, transaction);
-    if (isFirst || isKnownPlace) return;
     const { ip, userAgent } = client;
     const message = { kind: 'new_sign_in', at: now.toISOString(), ip, userAgent } as const;
     await this.outbox.add({ userId: user.id, email: user.email }, message, transaction);
+  }
+
+  private async endSurplus(userId: string, now: Date, transaction: EntityManager): Promise<void> {
+    const surplus = (await this.sessions.findLive(userId, now, transaction)).slice(MAX_SESSIONS);
+    await this.endWithin(transaction, surplus, 'too_many_sessions');
   }
 
   private async endWithin(

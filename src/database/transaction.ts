@@ -32,7 +32,7 @@ export async function inTransaction<T>(
   dataSource: DataSource,
   work: (transaction: EntityManager) => Promise<T>,
 ): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
+  return withoutDeadlock(async () => {
     const tells: (() => void)[] = [];
     const run = (transaction: EntityManager) => {
       afterwards.set(transaction, tells);
@@ -40,10 +40,17 @@ export async function inTransaction<T>(
         ? inside.run(true, () => work(transaction))
         : work(transaction);
     };
+    const result = await dataSource.transaction(run);
+    for (const tell of tells) tell();
+    return result;
+  });
+}
+
+/** Does `work`, a transaction or one statement by itself, again when the database chose it as a deadlock's victim. */
+export async function withoutDeadlock<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
     try {
-      const result = await dataSource.transaction(run);
-      for (const tell of tells) tell();
-      return result;
+      return await work();
     } catch (error) {
       if (attempt >= ATTEMPTS || !isDeadlock(error)) throw error;
       await sleep(Math.random() * MAX_PAUSE_MS);

@@ -1,18 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { randomBytes } from 'node:crypto';
-import {
-  In,
-  IsNull,
-  LessThanOrEqual,
-  MoreThan,
-  type DataSource,
-  type EntityManager,
-  type FindOptionsWhere,
-  type Repository,
-} from 'typeorm';
+import { In, IsNull, LessThanOrEqual, MoreThan, type DataSource, type EntityManager, type Repository } from 'typeorm';
 import { isSqlite } from '../database/data-source.js';
-import { instantOf } from '../database/raw-rows.js';
+import { findRows, instantOf } from '../database/raw-rows.js';
 import { inTransaction } from '../database/transaction.js';
 import { Revocation, type RevocationKind } from './revocation.entity.js';
 import { RevocationFeedState } from './revocation-feed.entity.js';
@@ -29,8 +20,6 @@ export interface FeedEntry {
   notBefore: Date | null;
   expiresAt: Date;
 }
-
-const COLUMNS = { seq: true, position: true, kind: true, value: true, notBefore: true, expiresAt: true } as const;
 
 /**
  * The order of the feed. A row's `seq` is given before its transaction commits, so a reader that has seen 7 may still be
@@ -60,10 +49,10 @@ export class RevocationFeedRepository {
 
   /** What comes after a position, in its order, and whether there are rows that have none yet. One query of `limit` rows. */
   async findAfter(position: number, limit: number): Promise<{ entries: FeedEntry[]; hasUnplaced: boolean }> {
-    const after = { [this.order]: MoreThan(position) };
-    const where = this.order === 'seq' ? after : [{ position: IsNull() }, after];
-    const rows = await this.find(where, limit);
-    const entries = rows.filter(isPlaced);
+    const isNext = this.order === 'seq' ? 'seq > ?' : '(position IS NULL OR position > ?)';
+    const rest = `WHERE ${isNext} ORDER BY ${this.order} LIMIT ?`;
+    const rows = await findRows(this.dataSource.manager, Revocation, rest, [position, limit]);
+    const entries = rows.map((row) => this.entryOf(row)).filter(isPlaced);
     return { entries, hasUnplaced: entries.length < rows.length };
   }
 
@@ -105,17 +94,8 @@ export class RevocationFeedRepository {
     return last?.seq ?? 0;
   }
 
-  private async find(
-    where: FindOptionsWhere<Revocation> | FindOptionsWhere<Revocation>[],
-    take: number,
-  ): Promise<(FeedEntry | Unplaced)[]> {
-    const rows = await this.revocations.find({
-      select: COLUMNS,
-      where,
-      order: { [this.order]: 'ASC' },
-      take,
-    });
-    return rows.map((row) => ({ ...row, position: this.order === 'seq' ? Number(row.seq) : row.position }));
+  private entryOf({ seq, position, kind, value, notBefore, expiresAt }: Revocation): FeedEntry | Unplaced {
+    return { position: this.order === 'seq' ? Number(seq) : position, kind, value, notBefore, expiresAt };
   }
 
   private async placeBatch(transaction: EntityManager): Promise<number> {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { IsNull, type EntityManager, type Repository } from 'typeorm';
+import { findRows } from '../database/raw-rows.js';
 import { SigningKey } from './signing-key.entity.js';
 
 @Injectable()
@@ -9,7 +10,7 @@ export class SigningKeyRepository {
 
   /** Every key that is held, oldest first: a handful. */
   findAll(): Promise<SigningKey[]> {
-    return this.rows.find({ order: { number: 'ASC' } });
+    return findRows(this.rows.manager, SigningKey, 'ORDER BY number');
   }
 
   find(kid: string): Promise<SigningKey | null> {

@@ -4,8 +4,8 @@ import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManage
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
+import { change, findRows, instantOf, instantText, placeholders, type RawInstant } from '../database/raw-rows.js';
 import { ReservedConnection } from '../database/reserved-connection.js';
-import { instantOf, placeholders, type RawInstant } from '../database/raw-rows.js';
 import type { CanonicalEmail } from './email-address.js';
 import { NO_PASSWORD, User } from './user.entity.js';
 
@@ -136,11 +136,12 @@ export class UserRepository implements BeforeApplicationShutdown {
   }
 
   /** The account with `passwordHash` loaded; null when there is none. */
-  findByEmailWithHash(
+  async findByEmailWithHash(
     emailCanonical: CanonicalEmail,
     transaction: EntityManager = this.rows.manager,
   ): Promise<User | null> {
-    return withHash(transaction).where('user.emailCanonical = :emailCanonical', { emailCanonical }).getOne();
+    const [user] = await findRows(transaction, User, 'WHERE email_canonical = ?', [emailCanonical]);
+    return user ?? null;
   }
 
   /** The account with `passwordHash` loaded; null when there is none. */
@@ -170,8 +171,13 @@ export class UserRepository implements BeforeApplicationShutdown {
    *
    * @returns false when the account is not what it was when the password was checked, or gone.
    */
-  recordLogin(seen: SeenUser, at: Date, transaction: EntityManager): Promise<boolean> {
-    return this.change(seen, { lastLoginAt: at, pendingSince: null }, transaction);
+  async recordLogin({ id, credentialsVersion }: SeenUser, at: Date, transaction: EntityManager): Promise<boolean> {
+    const { affected } = await change(
+      transaction,
+      'UPDATE users SET last_login_at = ?, pending_since = NULL WHERE id = ? AND credentials_version = ?',
+      [instantText(at), id, credentialsVersion],
+    );
+    return affected === 1;
   }
 
   /** Whether the account is as it was seen. Holds its row until the transaction ends, so that it stays so. */
