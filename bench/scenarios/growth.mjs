@@ -18,8 +18,8 @@ const LOGINS_AT_A_TIME = 16;
 export async function run(context) {
   const small = await prepare(context, 'small', { revocations: 0, users: FEW_USERS });
   const large = await prepare(context, 'large', { revocations: context.rows, users: context.rows });
-  const checked = await compare(context, checks, large, small);
-  const loggedIn = await compare(context, logins, large, small);
+  const checked = await takeTurns(context, checks, large, small);
+  const loggedIn = await takeTurns(context, logins, large, small);
   return checked.map((check, i) => ({
     check: check.large / check.small,
     check_many_per_s: check.large,
@@ -34,7 +34,7 @@ export async function run(context) {
  * Large, small, small, large, a second each, until each has had its time: what else the machine does, and what it gets used
  * to, meets both alike.
  */
-async function compare(context, rateOf, large, small) {
+async function takeTurns(context, rateOf, large, small) {
   for (const one of [large, small]) await rateOf(one, Math.min(2, context.seconds));
   const times = Math.ceil(context.seconds / 2);
   return context.measure(async () => {
@@ -54,12 +54,18 @@ async function prepare(context, label, { revocations, users }) {
   // The lowest cost: at the default one the hash would hide what the database takes.
   const gatehouse = await context.gatehouse(database, { BCRYPT_COST: '4' });
   const people = await makePeople(gatehouse, PEOPLE);
-  return { gatehouse, people, requests: withTokens('/auth/verify', await makeTokens(gatehouse, 1_000, people)) };
+  const requests = withTokens('/auth/verify', await makeTokens(gatehouse, 1_000, people));
+  return { gatehouse, requests, nextPerson: inCircles(people) };
 }
 
 const checks = ({ gatehouse, requests }, seconds) => throughput(gatehouse.origin, requests, seconds);
 
-function logins({ gatehouse, people }, seconds) {
+/** Goes on from turn to turn, so that each person logs in as often as the others. */
+function inCircles(people) {
   let next = 0;
-  return completionsPerSecond(LOGINS_AT_A_TIME, seconds, () => logIn(gatehouse, people[next++ % people.length]));
+  return () => people[next++ % people.length];
+}
+
+function logins({ gatehouse, nextPerson }, seconds) {
+  return completionsPerSecond(LOGINS_AT_A_TIME, seconds, () => logIn(gatehouse, nextPerson()));
 }

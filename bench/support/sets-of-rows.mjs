@@ -6,7 +6,7 @@ import { inDatabase } from './databases.mjs';
 const BATCH = 20_000;
 /** In the order of their codes. */
 const BASE64URL = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz';
-/** A third less to do for MySQL. The first needs a privilege. */
+/** MySQL has a quarter less to do. The first needs a privilege: without it, it takes longer. */
 const SHORT_CUTS = ['sql_log_bin = 0', 'foreign_key_checks = 0', 'unique_checks = 0'];
 
 export class SetsOfRows {
@@ -22,8 +22,7 @@ export class SetsOfRows {
   static within({ env, isMysql }, work) {
     return inDatabase(env, async (dataSource) => {
       const session = dataSource.createQueryRunner();
-      for (const setting of isMysql ? SHORT_CUTS : [])
-        await session.query(`SET SESSION ${setting}`).catch(() => undefined);
+      if (isMysql) await takeShortCuts(session);
       const numbers = Array.from({ length: BATCH }, (_, n) => `(${n})`).join();
       await session.query('CREATE TEMPORARY TABLE numbers (n INTEGER PRIMARY KEY)');
       await session.query(`INSERT INTO numbers VALUES ${numbers}`);
@@ -32,8 +31,8 @@ export class SetsOfRows {
   }
 
   /**
-   * As after a while of use: MySQL has counted the rows, and has written them to its files, instead of doing so during the
-   * measurement. Who may not have them written measures that as well.
+   * As after a while of use: MySQL knows how many rows there are, and has written them to its files. That takes a privilege:
+   * without it, some of that is left for the measurement.
    */
   async settle(tables) {
     if (!this.#isMysql) return;
@@ -72,4 +71,8 @@ export class SetsOfRows {
     const digit = (parts) => `SUBSTR('${BASE64URL}', 1 + ${this.integer(`i * ${parts}.0 / ${count}`)} % 64, 1)`;
     return `CONCAT(${[64, 64 ** 2, 64 ** 3].map(digit).join(', ')}, ${this.hex('i', 40)})`;
   }
+}
+
+async function takeShortCuts(session) {
+  for (const setting of SHORT_CUTS) await session.query(`SET SESSION ${setting}`).catch(() => undefined);
 }
