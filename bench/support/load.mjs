@@ -1,7 +1,9 @@
 // What the servers are loaded with.
-import autocannon from 'autocannon';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { autocannonThroughput } from './autocannon.mjs';
+import { settings } from './settings.mjs';
+import { wrkThroughput } from './wrk.mjs';
 
 const CONNECTIONS = 50;
 const WARM_UP_SECONDS = 2;
@@ -10,23 +12,14 @@ const WARM_UP_SECONDS = 2;
 export const withTokens = (path, tokens) =>
   tokens.map((token) => ({ method: 'GET', path, headers: { authorization: `Bearer ${token}` } }));
 
+const GENERATORS = { wrk: wrkThroughput, autocannon: autocannonThroughput };
+
 /**
- * Requests answered per second on 50 connections that never pause. Each goes through all the requests, from a start of its
- * own. @throws when one is refused or fails.
+ * Requests answered per second on 50 connections that never pause and use all the requests in turn, by the generator of
+ * `BENCH_LOAD`. @throws when one is refused or fails.
  */
-export async function throughput(origin, requests, seconds) {
-  let next = 0;
-  const result = await autocannon({
-    url: origin,
-    connections: CONNECTIONS,
-    duration: seconds,
-    setupClient: (client) => {
-      const start = Math.floor((next++ * requests.length) / CONNECTIONS) % requests.length;
-      client.setRequests([...requests.slice(start), ...requests.slice(0, start)]);
-    },
-  });
-  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${result.non2xx} refused, ${result.errors} failed`);
-  return result['2xx'] / result.duration;
+export function throughput(origin, requests, seconds) {
+  return GENERATORS[settings.load](origin, requests, { connections: CONNECTIONS, seconds });
 }
 
 /** Requests per second of each of two in turn, after a warm-up of both. */
@@ -66,7 +59,8 @@ export async function completionsPerSecond(concurrency, seconds, work) {
 
 /**
  * Requests at a fixed rate, whether the earlier ones are answered or not, and the 99th percentile of the time from sending
- * to the end of the answer, in milliseconds. Not autocannon: it knows whole milliseconds, and an idle check takes one.
+ * to the end of the answer, in milliseconds. Neither wrk nor
+ * autocannon: with them a late answer delays the next request.
  */
 export async function pacedP99(origin, requests, { perSecond, seconds }) {
   const agent = new Agent({ keepAlive: true });

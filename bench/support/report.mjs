@@ -36,9 +36,9 @@ export function judge(scenario, goal, rounds) {
   });
 }
 
-export function header({ database, cores, cpu, node, seconds, rounds }) {
+export function header({ database, cores, cpu, node, load, seconds, rounds }) {
   return [
-    `${database}, Node ${node}, ${cores} × ${cpu}, ${rounds} × ${seconds} s\n`,
+    `${database}, Node ${node}, ${cores} × ${cpu}, ${load}, ${rounds} × ${seconds} s\n`,
     `| scenario | median of ${rounds} | to reach | each round |`,
     '| --- | --- | --- | --- |',
   ].join('\n');
