@@ -38,7 +38,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
 /** Headers of an answer that are about its connection, which the one of `inject` does not have. */
 const OF_THE_CONNECTION = ['connection', 'keep-alive', 'transfer-encoding', 'date'];
 
-/** The pages of `api-docs.ts`, loaded by the first who looks at them: a third of a start, which most processes never need. */
+/** The pages of `api-docs.ts`, loaded by the first who looks at them: a tenth of a start, which most processes never need. */
 function addApiDocs(app: NestFastifyApplication, config: Config): void {
   let starting: Promise<NestFastifyApplication> | undefined;
   for (const url of ['/docs', '/docs/*', '/docs-json', '/docs-yaml']) {

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
 
-// As `import` would, but at once and in turn: of the 1,800 files that a start loads 700 are modules, and to `import` those
-// takes half as much processor time again.
+// What `import` would load, but at once and in turn: 650 of the files that a start needs are ES modules, and with a promise
+// for each it takes a sixth more processor time.
 createRequire(import.meta.url)('./server.js');

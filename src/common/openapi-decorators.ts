@@ -5,7 +5,7 @@ type Decorate = (...place: unknown[]) => void;
 
 const kept: ((swagger: typeof Swagger) => void)[] = [];
 
-/** @nestjs/swagger is 540 files: a quarter of a start, for a document that most processes never show. */
+/** @nestjs/swagger is 540 files: a tenth of a start, for a document that most processes never show. */
 function later<Name extends DecoratorName>(name: Name): (typeof Swagger)[Name] {
   const decorator = (...args: unknown[]): Decorate => {
     return (...place) => {

@@ -68,7 +68,7 @@ test('no barrels, no forwardRef, no synchronize', () => {
   expect(files.filter((file) => /forwardRef\(|synchronize: true|migrationsRun: true/.test(text(file)))).toEqual([]);
 });
 
-/** What a server has no use for until somebody asks, and what class-validator has for everybody. Half of a start, once. */
+/** What a server has no use for until somebody asks, and what class-validator has for everybody. A quarter of a start, once. */
 const LATER = ['@nestjs/swagger', 'class-validator', 'commander', 'jose', 'nodemailer', 'pino-pretty'];
 
 test('a start loads nothing that is needed later or never', () => {
