@@ -11,6 +11,7 @@ import { Metrics } from './metrics/metrics.js';
 import { IntrospectionShortcut } from './oauth/introspection.shortcut.js';
 import { AccessTokens } from './tokens/access-tokens.js';
 import { RevocationLookup } from './tokens/revocation-lookup.js';
+import { UserRepository } from './users/user.repository.js';
 
 /** The application as the server runs it and the tests test it, not listening yet. */
 export async function createApp(config: Config, logger: Logger): Promise<NestFastifyApplication> {
@@ -29,6 +30,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestFas
     logger,
     tokens: app.get(AccessTokens),
     revocations: app.get(RevocationLookup),
+    users: app.get(UserRepository),
     introspections: app.get(IntrospectionShortcut),
     metrics: app.get(Metrics),
   });

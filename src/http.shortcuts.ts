@@ -8,50 +8,87 @@ import { countHeader, requestIdOf, SECURITY_HEADERS } from './http.headers.js';
 import { logAnswer } from './http.log.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { IntrospectionShortcut } from './oauth/introspection.shortcut.js';
-import type { AccessTokens } from './tokens/access-tokens.js';
+import type { AccessTokenClaims, AccessTokens } from './tokens/access-tokens.js';
 import { bearerOf } from './tokens/bearer.guard.js';
 import type { RevocationLookup } from './tokens/revocation-lookup.js';
+import type { UserRepository } from './users/user.repository.js';
+import { Me } from './users/users.controller.js';
 
 const FORM = /^application\/x-www-form-urlencoded(?:; ?charset=utf-8)?$/i;
+const JSON_TYPE = 'application/json; charset=utf-8';
 const MAX_FORM_OCTETS = 8 * 1024;
 const COMMON_HEADERS = Object.entries(SECURITY_HEADERS).flat();
-/** What makes a request more than a plain one: the routes know what to do with each. */
-const UNUSUAL = ['expect', 'upgrade', 'transfer-encoding', 'content-encoding'] as const;
 
 interface Parts {
   config: Pick<Config, 'trustedProxies'>;
   tokens: AccessTokens;
   revocations: RevocationLookup;
+  users: UserRepository;
   introspections: IntrospectionShortcut;
   metrics: Metrics;
   logger: Logger;
 }
 
 /**
- * Answers the two requests that services send all the time before Fastify and Nest have begun with them, which would cost
- * more than the answer itself (docs/adr/0012-shortcuts.md): the plain `GET /auth/verify` and `POST /oauth/introspect` of a
- * token that this instance has verified before. The revocation table is asked all the same. The answer is the one that the
- * route gives; whatever is not plain is left to the route, every refusal and every failure among it.
+ * Answers what services and front ends ask all the time before Fastify and Nest have begun with it, which would cost more than
+ * the answer itself (docs/adr/0012-shortcuts.md): plain requests with a token that this instance has verified before. The
+ * revocation table is asked all the same. The answer is the one that the route gives; whatever is not plain is left to the
+ * route, every refusal and every failure among it.
  *
  * Call it when the routes are there and before the server listens.
  */
 export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
-  const { tokens, revocations, introspections, metrics, logger } = parts;
+  const { tokens, revocations, users, introspections, metrics, logger } = parts;
   const { server } = fastify;
   const addressOf = addressBy(parts.config.trustedProxies);
   const [route] = server.listeners('request') as [RequestListener]; // the first is Fastify's own
 
   server.off('request', route);
   server.prependListener('request', (request, response) => {
-    if (server.listening && isPlain(request)) {
-      if (request.method === 'GET' && request.url === '/auth/verify') return verify(request, response);
-      if (request.method === 'POST' && request.url === '/oauth/introspect') return introspect(request, response);
-    }
-    route(request, response);
+    const shortcut = server.listening && isPlain(request) && shortcuts[`${request.method} ${request.url}`];
+    if (shortcut) shortcut(request, response, performance.now());
+    else route(request, response);
   });
 
-  function verify(request: IncomingMessage, response: ServerResponse): void {
-    const startedAt = performance.now();
+  const shortcuts: Record<string, (request: IncomingMessage, response: ServerResponse, startedAt: number) => void> = {
+    'GET /auth/verify': (request, response, startedAt) =>
+      withLiveToken(request, response, ({ sub, sid }) => {
+        answer(request, response, startedAt, 204, ['x-user-id', sub, 'x-session-id', sid]);
+      }),
+
+    'GET /users/me': (request, response, startedAt) =>
+      withLiveToken(request, response, ({ sub }, leave) => {
+        users.findProfile(sub).then((profile) => {
+          if (profile) answerJson(request, response, startedAt, Me.of(profile));
+          else leave();
+        }, leave);
+      }),
+
+    'POST /oauth/introspect': (request, response, startedAt) => {
+      const length = Number(request.headers['content-length']);
+      if (!FORM.test(request.headers['content-type'] ?? '') || !(length > 0 && length <= MAX_FORM_OCTETS)) {
+        return void route(request, response);
+      }
+      // By then the body is here if it came with the head. One that comes later is the route's.
+      process.nextTick(() => {
+        const body = request.readableLength === length ? (request.read(length) as Buffer) : undefined;
+        const leave = () => {
+          if (body) request.unshift(body);
+          route(request, response);
+        };
+        const introspection = body && introspections.answer(request, body);
+        if (introspection) introspection.then((result) => answerJson(request, response, startedAt, result), leave);
+        else leave();
+      });
+    },
+  };
+
+  /** Goes on with the claims of a token that is good now; with `leave` as long as nothing has been answered. */
+  function withLiveToken(
+    request: IncomingMessage,
+    response: ServerResponse,
+    goOn: (claims: AccessTokenClaims, leave: () => void) => void,
+  ): void {
     const token = bearerOf(request.headers.authorization);
     const claims = request.headers['content-length'] === undefined && token ? tokens.recall(token) : undefined;
     if (!claims) return void route(request, response);
@@ -60,34 +97,13 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
       revocations.handOver(request, isRevoked);
       route(request, response);
     };
-    isRevoked.then((isDead) => {
-      if (isDead) return leave();
-      const { sub, sid } = claims;
-      answer(request, response, startedAt, 204, ['x-user-id', sub, 'x-session-id', sid]);
-    }, leave);
+    isRevoked.then((isDead) => (isDead ? leave() : goOn(claims, leave)), leave);
   }
 
-  function introspect(request: IncomingMessage, response: ServerResponse): void {
-    const startedAt = performance.now();
-    const length = Number(request.headers['content-length']);
-    if (!FORM.test(request.headers['content-type'] ?? '') || !(length > 0 && length <= MAX_FORM_OCTETS)) {
-      return void route(request, response);
-    }
-    // By then the body is here if it came with the head. One that comes later is the route's.
-    process.nextTick(() => {
-      const body = request.readableLength === length ? (request.read(length) as Buffer) : undefined;
-      const leave = () => {
-        if (body) request.unshift(body);
-        route(request, response);
-      };
-      const introspection = body && introspections.answer(request, body);
-      if (!introspection) return leave();
-      introspection.then((result) => {
-        const json = JSON.stringify(result);
-        const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', String(json.length)];
-        answer(request, response, startedAt, 200, headers, json);
-      }, leave);
-    });
+  function answerJson(request: IncomingMessage, response: ServerResponse, startedAt: number, value: object): void {
+    const json = JSON.stringify(value);
+    const headers = ['content-type', JSON_TYPE, 'content-length', String(Buffer.byteLength(json))];
+    answer(request, response, startedAt, 200, headers, json);
   }
 
   function answer(
@@ -107,12 +123,16 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
   }
 }
 
+/** Whatever makes a request more than that: the routes know what to do with it. */
 function isPlain({ httpVersion, headers, rawHeaders }: IncomingMessage): boolean {
   return (
     httpVersion === '1.1' &&
+    headers.expect === undefined &&
+    headers.upgrade === undefined &&
+    headers['transfer-encoding'] === undefined &&
+    headers['content-encoding'] === undefined &&
     countHeader(rawHeaders, 'host') === 1 &&
-    countHeader(rawHeaders, 'authorization') === 1 &&
-    !UNUSUAL.some((name) => headers[name] !== undefined)
+    countHeader(rawHeaders, 'authorization') === 1
   );
 }
 

@@ -49,7 +49,8 @@ export class BatchedLookup<Key, Value> {
 
   /**
    * After one whole turn of the event loop: whoever has just had an answer sends the next request upon it, and those that
-   * have arrived by then travel together. Nearly twice as many in a query (docs/adr/0011-speed.md).
+   * have arrived by then travel together. Nearly twice as many in a query (docs/adr/0011-speed.md). Those who have come while
+   * a query was under way leave when it ends.
    */
   private schedule(): void {
     setImmediate(() => setImmediate(() => this.next()));
@@ -74,7 +75,7 @@ export class BatchedLookup<Key, Value> {
     } finally {
       this.observe(keys.length, isAnswered);
       this.inFlight = false;
-      this.schedule();
+      this.next();
     }
   }
 }

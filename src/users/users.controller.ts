@@ -3,9 +3,9 @@ import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '../common/ope
 import { ApiBearer, ApiProblems } from '../common/openapi.js';
 import { InvalidToken } from '../common/domain-error.js';
 import { CurrentUser, type Principal } from '../common/principal.js';
-import { UserRepository } from './user.repository.js';
+import { UserRepository, type Profile } from './user.repository.js';
 
-class Me {
+export class Me {
   @ApiProperty({ format: 'uuid', example: '019aa5b0-4c00-7d2c-8f7e-3b0f6d1c9a51' })
   id!: string;
 
@@ -17,6 +17,10 @@ class Me {
 
   @ApiProperty({ format: 'date-time', example: '2026-11-22T12:00:00.000Z' })
   created_at!: string;
+
+  static of({ id, email, emailVerified, createdAt }: Profile): Me {
+    return { id, email, email_verified: emailVerified, created_at: createdAt.toISOString() };
+  }
 }
 
 @ApiTags('Users')
@@ -32,11 +36,6 @@ export class UsersController {
   async me(@CurrentUser() { userId }: Principal): Promise<Me> {
     const user = await this.users.findProfile(userId);
     if (!user) throw new InvalidToken('no_such_user');
-    return {
-      id: user.id,
-      email: user.email,
-      email_verified: user.emailVerified,
-      created_at: user.createdAt.toISOString(),
-    };
+    return Me.of(user);
   }
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { ReservedConnection } from '../../src/database/reserved-connection.js';
 import { inTransaction } from '../../src/database/transaction.js';
 import {
   RevocationRepository,
@@ -40,11 +41,10 @@ const tokenOf = (values: Partial<RevocableToken> = {}): RevocableToken => ({
 
 /** The statements that some work asks with. */
 async function statementsOf(work: () => Promise<unknown>): Promise<[string, string[]][]> {
-  const spy = vi.spyOn(gatehouse.dataSource, 'query');
-  const spyOfRows = vi.spyOn(gatehouse.dataSource.manager, 'query');
+  const spy = vi.spyOn(ReservedConnection.prototype, 'query');
   await work();
-  const calls = [...spy.mock.calls, ...spyOfRows.mock.calls] as [string, string[]][];
-  for (const one of [spy, spyOfRows]) one.mockRestore();
+  const calls = spy.mock.calls as [string, string[]][];
+  spy.mockRestore();
   return [...new Map(calls.map((call) => [call[0], call])).values()];
 }
 

@@ -1,0 +1,26 @@
+// A process in which people log in, each again and again without a pause, so that whoever measures does not wait for it.
+// `{ server, people }` begins; the next message ends it, is answered with the number of logins, and so on.
+import { once } from 'node:events';
+import { logIn } from './accounts.mjs';
+
+for (;;) {
+  const [{ server, people }] = await once(process, 'message');
+  let isOver = false;
+  let logins = 0;
+  const all = Promise.all(
+    people.map(async (email) => {
+      while (!isOver) {
+        await logIn(server, email);
+        logins++;
+      }
+    }),
+  );
+  all.catch((error) => {
+    console.error(error);
+    process.exit(1);
+  });
+  await once(process, 'message');
+  isOver = true;
+  await all;
+  process.send(logins);
+}
