@@ -58,10 +58,15 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
 
     'GET /users/me': (request, response, startedAt) =>
       withLiveToken(request, response, ({ sub }, leave) => {
-        users.findProfile(sub).then((profile) => {
+        const found = users.findProfile(sub);
+        const leaveIt = () => {
+          users.handedOver.leave(request, found);
+          leave();
+        };
+        found.then((profile) => {
           if (profile) answerJson(request, response, startedAt, Me.of(profile));
-          else leave();
-        }, leave);
+          else leaveIt();
+        }, leaveIt);
       }),
 
     'POST /oauth/introspect': (request, response, startedAt) => {
@@ -94,7 +99,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
     if (!claims) return void route(request, response);
     const isRevoked = revocations.isRevoked(claims);
     const leave = () => {
-      revocations.handOver(request, isRevoked);
+      revocations.handedOver.leave(request, isRevoked);
       route(request, response);
     };
     isRevoked.then((isDead) => (isDead ? leave() : goOn(claims, leave)), leave);
@@ -114,6 +119,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
     headers: string[],
     body?: string,
   ): void {
+    if (response.destroyed) return; // the client has gone, and the route would tell of no answer either
     const { method, url } = request as { method: string; url: string };
     const requestId = requestIdOf(request.headers);
     response.writeHead(status, [...COMMON_HEADERS, 'x-request-id', requestId, ...headers]).end(body);

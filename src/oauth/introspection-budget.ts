@@ -37,6 +37,12 @@ export class IntrospectionBudget {
     return true;
   }
 
+  /** What `useWhatIsLeft` has used, for a request that is counted elsewhere. */
+  giveBack({ id }: ServiceClient): void {
+    const block = this.blocks.get(id);
+    if (block) block.left += 1;
+  }
+
   /** One at a time: those who find the block used up together share the next one. */
   private takeBlock(id: string, from: Client): Promise<void> {
     const taking = this.taking.get(id) ?? this.takeOne(id, from).finally(() => this.taking.delete(id));

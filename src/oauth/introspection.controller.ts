@@ -60,6 +60,6 @@ export class IntrospectionController {
   ): Promise<Introspection> {
     if (token === undefined) throw new InvalidRequest('The parameter token is missing.');
     await this.budget.use(client, from);
-    return this.introspections.introspect(token, client, this.revocations.handedOver(raw));
+    return this.introspections.introspect(token, client, this.revocations.handedOver.take(raw));
   }
 }

@@ -35,12 +35,15 @@ export class IntrospectionShortcut {
     if (!client || !client.audiences.includes(this.config.audience)) return undefined;
     const claims = this.tokens.recall(token);
     if (!claims || !this.budget.useWhatIsLeft(client)) return undefined;
-    this.clients.countSuccess();
     const isRevoked = this.revocations.isRevoked(claims);
     return isRevoked.then(
-      (isDead) => (isDead ? INACTIVE : activeAccessToken(claims)),
+      (isDead) => {
+        this.clients.countSuccess();
+        return isDead ? INACTIVE : activeAccessToken(claims);
+      },
       (error: Error) => {
-        this.revocations.handOver(request, isRevoked);
+        this.budget.giveBack(client); // the route counts again
+        this.revocations.handedOver.leave(request, isRevoked);
         throw error;
       },
     );

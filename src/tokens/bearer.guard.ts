@@ -26,7 +26,7 @@ export class BearerGuard implements CanActivate {
 
   private async check(request: FastifyRequest): Promise<true> {
     const claims = await this.tokens.verify(bearerToken(request));
-    const isRevoked = this.revocations.handedOver(request.raw) ?? this.revocations.isRevoked(claims);
+    const isRevoked = this.revocations.handedOver.take(request.raw) ?? this.revocations.isRevoked(claims);
     if (await isRevoked) throw new InvalidToken('revoked');
     request.principal = { userId: claims.sub, sessionId: claims.sid };
     return true;

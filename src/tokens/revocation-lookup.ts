@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { IncomingMessage } from 'node:http';
+import { HandOver } from '../common/hand-over.js';
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { Metrics } from '../metrics/metrics.js';
 import { RevocationRepository, type RevocableToken } from './revocation.repository.js';
@@ -7,8 +7,9 @@ import { RevocationRepository, type RevocableToken } from './revocation.reposito
 /** Asks the revocation table, for every request, about that request's token: no answer is remembered. */
 @Injectable()
 export class RevocationLookup {
+  /** Answers for requests that a shortcut has left to their routes. */
+  readonly handedOver = new HandOver<boolean>();
   private readonly lookup: BatchedLookup<RevocableToken, boolean>;
-  private readonly answers = new WeakMap<IncomingMessage, Promise<boolean>>();
 
   constructor(revocations: RevocationRepository, metrics: Metrics) {
     this.lookup = new BatchedLookup(
@@ -29,15 +30,5 @@ export class RevocationLookup {
    */
   isRevoked(token: RevocableToken): Promise<boolean> {
     return this.lookup.load(token);
-  }
-
-  /** Leaves an answer for whoever goes on with a request, so that it is not asked for twice. */
-  handOver(request: IncomingMessage, isRevoked: Promise<boolean>): void {
-    this.answers.set(request, isRevoked);
-  }
-
-  /** The answer that was left for this request, if one was. */
-  handedOver(request: IncomingMessage): Promise<boolean> | undefined {
-    return this.answers.get(request);
   }
 }

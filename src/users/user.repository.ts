@@ -1,6 +1,7 @@
 import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, Not, type EntityManager, type Repository } from 'typeorm';
+import { HandOver } from '../common/hand-over.js';
 import { BatchedLookup } from '../database/batched-lookup.js';
 import { isSqlite } from '../database/data-source.js';
 import { isDuplicate } from '../database/errors.js';
@@ -32,6 +33,8 @@ interface RawProfile {
 export class UserRepository implements BeforeApplicationShutdown {
   private readonly profiles = new BatchedLookup<string, Profile | undefined>('users', (ids) => this.findProfiles(ids));
 
+  /** Profiles for requests that a shortcut has left to their routes. */
+  readonly handedOver = new HandOver<Profile | undefined>();
   private readonly connection: ReservedConnection;
 
   constructor(@InjectRepository(User) private readonly rows: Repository<User>) {

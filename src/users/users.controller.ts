@@ -1,4 +1,5 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '../common/openapi-decorators.js';
 import { ApiBearer, ApiProblems } from '../common/openapi.js';
 import { InvalidToken } from '../common/domain-error.js';
@@ -33,8 +34,8 @@ export class UsersController {
   @ApiBearer()
   @ApiOkResponse({ type: Me, description: 'The account.' })
   @ApiProblems(401, 503)
-  async me(@CurrentUser() { userId }: Principal): Promise<Me> {
-    const user = await this.users.findProfile(userId);
+  async me(@CurrentUser() { userId }: Principal, @Req() { raw }: FastifyRequest): Promise<Me> {
+    const user = await (this.users.handedOver.take(raw) ?? this.users.findProfile(userId));
     if (!user) throw new InvalidToken('no_such_user');
     return Me.of(user);
   }

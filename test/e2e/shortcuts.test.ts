@@ -132,6 +132,23 @@ describe('GET /auth/verify', () => {
     expect((await verify()).status).toBe(204);
   });
 
+  test('tells of no answer when the client has gone', async () => {
+    const name = 'gatehouse_http_request_duration_seconds_count{method="GET",route="/auth/verify",status="204"}';
+    const before = await metric(gatehouse, name);
+    const table = vi.spyOn(gatehouse.app.get(RevocationRepository), 'findRevoked');
+    let answerIt = (_: boolean[]) => {};
+    table.mockImplementationOnce(() => new Promise((resolve) => (answerIt = resolve)));
+    const socket = connect(Number(new URL(gatehouse.origin).port), '127.0.0.1');
+    socket.write(`GET /auth/verify HTTP/1.1\r\n${HOST}${bearer()}\r\n`);
+    await vi.waitFor(() => expect(table).toHaveBeenCalled());
+    socket.destroy();
+    await sleep(100);
+    answerIt([false]);
+    await sleep(20);
+    expect(await metric(gatehouse, name)).toBe(before);
+    table.mockRestore();
+  });
+
   test('is 401 by the route when its time is over, and at once after a logout, for which the table is asked once', async () => {
     gatehouse.passSeconds(301);
     expect((await verify()).status).toBe(401);
@@ -178,6 +195,7 @@ describe('GET /users/me', () => {
     expect((await get('/users/me', HOST + bearer())).status).toBe(401);
     profile.mockRejectedValue(new Unavailable('users', 1));
     expect((await get('/users/me', HOST + bearer())).status).toBe(503);
+    expect(profile).toHaveBeenCalledTimes(2); // once for each: nobody waits twice for a table
     profile.mockRestore();
     expect((await get('/users/me', HOST + bearer())).status).toBe(200);
   });
@@ -256,11 +274,15 @@ describe('POST /oauth/introspect', () => {
   });
 
   test('is 503 by the route when the table does not answer, which is asked once', async () => {
+    const name = 'gatehouse_client_authentications_total{result="success"}';
+    await plainly(`token=${token}`);
+    const before = await metric(gatehouse, name);
     const table = vi.spyOn(gatehouse.app.get(RevocationRepository), 'findRevoked');
     table.mockRejectedValueOnce(new Unavailable('revocation_lookup', 1));
     const { status, body } = await introspect(`token=${token}`);
     expect([status, JSON.parse(body).error]).toEqual([503, 'temporarily_unavailable']);
     expect(table).toHaveBeenCalledTimes(1);
+    expect(await metric(gatehouse, name)).toBe(before + 1);
     table.mockRestore();
   });
 

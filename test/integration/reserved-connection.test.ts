@@ -78,6 +78,31 @@ if (isDatabaseServer()) {
     expect(await id()).not.toBe(second);
   });
 
+  test('a release while it connects, or while a query is under way, gives it back after that', async () => {
+    for (const pauseMs of [0, 100]) {
+      connection = new ReservedConnection(gatehouse.dataSource, 20);
+      const answer = ask('SELECT SLEEP(0.2) + 7 AS n');
+      await sleep(pauseMs);
+      connection.release();
+      expect(await answer).toBe(7);
+      await sleep(60);
+      expect(await ask()).toBe(7); // from the pool
+    }
+  });
+
+  test('to be taken and given back again and again leaves nothing behind on the connection', async () => {
+    connection = new ReservedConnection(gatehouse.dataSource, 5);
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
+    for (let i = 0; i < 20; i++) {
+      await ask();
+      await sleep(15);
+    }
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   test('while a query has not ended the next one goes to the pool', async () => {
     connection = new ReservedConnection(gatehouse.dataSource);
     const mine = await id();
