@@ -1,7 +1,11 @@
 // A process in which people log in, each again and again without a pause, so that whoever measures does not wait for it.
 // `{ server, people }` begins; the next message ends it, is answered with the number of logins, and so on.
 import { once } from 'node:events';
+import os from 'node:os';
 import { logIn } from './accounts.mjs';
+
+// Those people are elsewhere: what they take of this machine is to cost the others as little as it can.
+os.setPriority(os.constants.priority.PRIORITY_LOW);
 
 for (;;) {
   const [{ server, people }] = await once(process, 'message');
