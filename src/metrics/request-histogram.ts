@@ -15,6 +15,7 @@ interface Series {
  * looks its labels over again at every answer, which costs as much as finding the route (docs/adr/0011-speed.md).
  */
 export class RequestHistogram {
+  readonly labelNames = ['method', 'route', 'status'];
   private readonly series = new Map<string, Series>();
 
   constructor(
