@@ -14,7 +14,7 @@ import {
 import { countHeader, requestIdOf, SECURITY_HEADERS } from './http.headers.js';
 import { logAnswer } from './http.log.js';
 import { REFUSED, trackConnections, type RefusalReason } from './http.connections.js';
-import { parseForm } from './common/form-body.js';
+import { FORM_LIMIT_BYTES, parseForm } from './common/form-body.js';
 import { parseJsonObject } from './common/json-body.js';
 import { bodyTypeOf } from './common/oauth-error.js';
 import { LazyChild } from './common/logger.js';
@@ -25,7 +25,6 @@ import type { Metrics } from './metrics/metrics.js';
 
 const FORM = 'application/x-www-form-urlencoded';
 const BODY_LIMIT_BYTES = 16 * 1024;
-const FORM_LIMIT_BYTES = 8 * 1024;
 const HEADER_LIMIT_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;

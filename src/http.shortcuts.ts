@@ -2,6 +2,7 @@ import proxyAddress from '@fastify/proxy-addr';
 import type { FastifyInstance } from 'fastify';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { FORM_LIMIT_BYTES } from './common/form-body.js';
 import { clientAddress } from './common/principal.js';
 import type { Config } from './config/config.js';
 import { countHeader, requestIdOf, SECURITY_HEADERS } from './http.headers.js';
@@ -16,7 +17,6 @@ import { Me } from './users/users.controller.js';
 
 const FORM = /^application\/x-www-form-urlencoded(?:; ?charset=utf-8)?$/i;
 const JSON_TYPE = 'application/json; charset=utf-8';
-const MAX_FORM_OCTETS = 8 * 1024;
 const COMMON_HEADERS = Object.entries(SECURITY_HEADERS).flat();
 
 interface Parts {
@@ -71,7 +71,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
 
     'POST /oauth/introspect': (request, response, startedAt) => {
       const length = Number(request.headers['content-length']);
-      if (!FORM.test(request.headers['content-type'] ?? '') || !(length > 0 && length <= MAX_FORM_OCTETS)) {
+      if (!FORM.test(request.headers['content-type'] ?? '') || !(length > 0 && length <= FORM_LIMIT_BYTES)) {
         return void route(request, response);
       }
       // By then the body is here if it came with the head. One that comes later is the route's.
@@ -144,11 +144,6 @@ function isPlain({ httpVersion, headers, rawHeaders }: IncomingMessage): boolean
 
 /** As Fastify finds `request.ip`. */
 function addressBy(trusted: Config['trustedProxies']): (request: IncomingMessage) => string {
-  const direct = ({ socket }: IncomingMessage) => socket.remoteAddress ?? '';
-  if (trusted === false) return (request) => clientAddress({ ip: direct(request), socket: request.socket });
-  const isTrusted = typeof trusted === 'function' ? trusted : proxyAddress.compile(trusted);
-  return (request) => {
-    const ip = proxyAddress.all(request, isTrusted).at(-1) ?? direct(request);
-    return clientAddress({ ip, socket: request.socket });
-  };
+  const isTrusted = typeof trusted === 'function' ? trusted : proxyAddress.compile(trusted || []);
+  return (request) => clientAddress({ ip: proxyAddress.all(request, isTrusted).at(-1) ?? '', socket: request.socket });
 }

@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { MalformedRequest } from './domain-error.js';
 
+/** Longest form that is read, in octets; a longer one is 413. */
+export const FORM_LIMIT_BYTES = 8 * 1024;
+
 const refused = (message: string, detail: string) => new MalformedRequest('invalid_request', message, { detail });
 
 /**
