@@ -5,6 +5,7 @@ import { AppModule } from './app.module.js';
 import { NotFound } from './common/domain-error.js';
 import { NestLogger } from './common/logger.js';
 import type { Config } from './config/config.js';
+import { addTurnstile } from './http.logins.js';
 import { addHttpMetrics, addHttpRules, httpServerOptions } from './http.setup.js';
 import { addShortcuts } from './http.shortcuts.js';
 import { Metrics } from './metrics/metrics.js';
@@ -17,6 +18,7 @@ import { UserRepository } from './users/user.repository.js';
 export async function createApp(config: Config, logger: Logger): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter(httpServerOptions(config, logger) as object);
   addHttpRules(adapter.getInstance(), config);
+  addTurnstile(adapter.getInstance(), config);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config), adapter, {
     logger: new NestLogger(logger),
     bodyParser: false,

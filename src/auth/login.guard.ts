@@ -3,9 +3,8 @@ import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import { Strategy } from 'passport-local';
 import { BodyPipe } from '../common/body.pipe.js';
-import { Turnstile } from '../common/turnstile.js';
-import { LoginBody } from './auth.dto.js';
 import { clientOf } from '../common/principal.js';
+import { LoginBody } from './auth.dto.js';
 import { LoginService, type Authenticated } from './login.service.js';
 
 /** passport-local: takes e-mail and password from the body to `LoginService`. */
@@ -25,14 +24,12 @@ export class LocalStrategy extends PassportStrategy(Strategy) {
 @Injectable()
 export class LoginGuard extends AuthGuard('local') {
   private readonly bodyPipe = new BodyPipe();
-  private readonly turnstile = new Turnstile();
 
   constructor(private readonly login: LoginService) {
     super();
   }
 
   override async canActivate(context: ExecutionContext): Promise<boolean> {
-    await this.turnstile.pass();
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const {
       email,

@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify';
+import { Turnstile } from './common/turnstile.js';
+import type { Config } from './config/config.js';
+
+/** What bcrypt takes at cost 0, in milliseconds; each step of the cost doubles it. Half of it or twice as much does as well. */
+const HASH_MS = 0.06;
+/** For one that the threads can hash, so many logins may begin: the threads never wait for them. */
+const BEGINNINGS_PER_HASH = 8;
+
+/**
+ * Lets logins begin one by one: a crowd of them waits for the threads that hash in any case, and had better not keep everybody
+ * else from the event loop before (docs/adr/0011-speed.md). Call it before the routes are registered.
+ */
+export function addTurnstile(
+  fastify: FastifyInstance,
+  { bcryptCost, hashConcurrency }: Pick<Config, 'bcryptCost' | 'hashConcurrency'>,
+): void {
+  const turnstile = new Turnstile((HASH_MS * 2 ** bcryptCost) / hashConcurrency / BEGINNINGS_PER_HASH);
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    if (request.routeOptions.url === '/auth/login') turnstile.enter(done);
+    else done();
+  });
+}
