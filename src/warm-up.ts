@@ -4,8 +4,8 @@ import { PasswordBlocklist } from './auth/password-blocklist.js';
 import { PasswordHasher } from './auth/password-hasher.js';
 
 /**
- * What a server makes before its first request, so that none of them waits for it or takes another time than the next: the
- * threads that hash, the counters of failures of those who have no account, the list of common passwords. A command does without.
+ * What a server makes when it starts, so that no request waits for it: the counters of failures of those who have no account,
+ * before the first one; a thread that hashes and the list of common passwords while the first ones come. A command does without.
  */
 @Injectable()
 export class WarmUp implements OnApplicationBootstrap {
@@ -18,17 +18,17 @@ export class WarmUp implements OnApplicationBootstrap {
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    const threads = this.hasher.start(); // they come up while we read the list
-    this.blocklist.load();
-    await Promise.all([threads, this.prepareCounters()]);
+    void this.prepare('hash_thread', () => this.hasher.start());
+    void this.prepare('password_blocklist', () => this.blocklist.load());
+    await this.prepare('login_counters', () => this.attempts.prepare());
   }
 
-  private async prepareCounters(): Promise<void> {
+  /** A database that is not there, or not migrated, is no reason not to start; and whoever needs the rest makes it. */
+  private async prepare(reason: string, work: () => Promise<void>): Promise<void> {
     try {
-      await this.attempts.prepare();
+      await work();
     } catch (error) {
-      // A database that is not there, or not migrated, is no reason not to start.
-      this.logger.warn({ event: 'background_work_failed', reason: 'login_counters', err: error });
+      this.logger.warn({ event: 'background_work_failed', reason, err: error });
     }
   }
 }

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { MoreThan, type EntityManager, type Repository } from 'typeorm';
+import type { EntityManager, Repository } from 'typeorm';
 import { v7 as uuidv7 } from 'uuid';
 import { Clock } from '../common/clock.js';
 import type { Client } from '../common/principal.js';
+import { findRows } from '../database/raw-rows.js';
 import { MailRequest } from './mail-request.entity.js';
 
 @Injectable()
@@ -25,7 +26,7 @@ export class MailRequestRepository {
 
   /** The oldest ones, at most `limit`; `afterId` is the last one of the page before. */
   findOldest(limit: number, afterId = ''): Promise<MailRequest[]> {
-    return this.rows.find({ where: { id: MoreThan(afterId) }, order: { id: 'ASC' }, take: limit });
+    return findRows(this.rows.manager, MailRequest, 'WHERE id > ? ORDER BY id LIMIT ?', [afterId, limit]);
   }
 
   countWaiting(): Promise<number> {

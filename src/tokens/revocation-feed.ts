@@ -5,11 +5,13 @@ import { Unavailable } from '../common/domain-error.js';
 import { withinTime } from '../common/within-time.js';
 import { RevocationFeedRepository, type FeedEntry } from './revocation-feed.repository.js';
 
-/** Between two looks at the table, in milliseconds: what a verifier's bound is made of. */
+/** Between two looks at the table while somebody waits for news, in milliseconds: what a verifier's bound is made of. */
 const INTERVAL_MS = 80;
+/** The same while nobody does; whoever asks is told of a look that is no older than the interval above. */
+const IDLE_INTERVAL_MS = 1_000;
 /** So many entries are kept for those who ask for what is new. Who is further behind gets everything. */
 const KEPT = 10_000;
-/** An answer is never made of what was read longer ago, in milliseconds. */
+/** An answer is never made of what was read longer ago, however slow the looks are, in milliseconds. */
 const MAX_AGE_MS = 1_000;
 const LOOK_TIMEOUT_MS = 3_000;
 /** Between two looks at how far the feed has come at all, in milliseconds. */
@@ -29,8 +31,8 @@ export interface FeedPage {
 }
 
 /**
- * Follows the table of revocations: one query every 80 ms, however many wait for news. What it has read it keeps, so
- * that nobody's question costs a query but the one for everything.
+ * Follows the table of revocations: one query every 80 ms, however many wait for news, and one a second when nobody does. What
+ * it has read it keeps, so that nobody's question costs a query but the one for everything.
  */
 @Injectable()
 export class RevocationFeed {
@@ -50,6 +52,9 @@ export class RevocationFeed {
   private lookedAt = -Infinity;
   private checkedAt = -Infinity;
   private ownNews = 0;
+  /** When the last look that nobody asked for began, by the monotonic clock. */
+  private followedAt = -Infinity;
+  /** Until the next one; undefined while it is under way. */
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
   private isFailing = false;
@@ -137,7 +142,15 @@ export class RevocationFeed {
       const timer = setTimeout(done, waitMs);
       signal.addEventListener('abort', done);
       this.waiting.add(done);
+      if (this.waiting.size === 1) this.hasten();
     });
+  }
+
+  /** Somebody waits: goes on at the pace for that, if it is not looking just now. */
+  private hasten(): void {
+    if (!this.timer) return;
+    clearTimeout(this.timer);
+    this.start(Math.max(0, this.followedAt + INTERVAL_MS - performance.now()));
   }
 
   private wake(): void {
@@ -163,7 +176,8 @@ export class RevocationFeed {
   }
 
   private async freshen(): Promise<void> {
-    if (performance.now() - this.lookedAt > MAX_AGE_MS) await this.catchUp();
+    const maxAgeMs = this.waiting.size > 0 ? MAX_AGE_MS : INTERVAL_MS;
+    if (performance.now() - this.lookedAt > maxAgeMs) await this.catchUp();
   }
 
   private async catchUp(): Promise<void> {
@@ -185,7 +199,8 @@ export class RevocationFeed {
   }
 
   private async follow(): Promise<void> {
-    const startedAt = performance.now();
+    this.timer = undefined;
+    this.followedAt = performance.now();
     try {
       await this.looks.run();
       this.isFailing = false;
@@ -193,7 +208,8 @@ export class RevocationFeed {
       if (!this.isFailing) this.logger.warn({ event: 'background_work_failed', reason: 'revocation_feed', err: error });
       this.isFailing = true;
     }
-    this.start(Math.max(0, INTERVAL_MS - (performance.now() - startedAt)));
+    const intervalMs = this.waiting.size > 0 ? INTERVAL_MS : IDLE_INTERVAL_MS;
+    this.start(Math.max(0, this.followedAt + intervalMs - performance.now()));
   }
 
   private async look(): Promise<void> {

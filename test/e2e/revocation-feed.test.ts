@@ -249,6 +249,8 @@ describe('waiting', () => {
   test('adds nothing to the time between two looks that the look itself takes', async () => {
     const rows = gatehouse.app.get(RevocationFeedRepository);
     const find = rows.findAfter.bind(rows);
+    const waiting = service.feed((await service.feed()).cursor, 2);
+    while (feedOf().waiters === 0) await sleep(10);
     const look = vi.spyOn(rows, 'findAfter').mockImplementation(async (...asked) => {
       await sleep(70);
       return find(...asked);
@@ -256,6 +258,52 @@ describe('waiting', () => {
     await sleep(1_500);
     expect(look.mock.calls.length).toBeGreaterThan(12); // 18; one every 150 ms would be 10
     look.mockRestore();
+    await waiting;
+  });
+});
+
+describe('while nobody waits', () => {
+  /** What another instance tells of, after as long as a look may be old. */
+  const logOutElsewhere = async (other: Gatehouse) => {
+    await other.post('/auth/logout', undefined, { token: tokens.access_token });
+    await sleep(100);
+  };
+
+  test('the table is looked at once a second', async () => {
+    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
+    await sleep(100); // the look that was due when the last one went
+    look.mockClear();
+    await sleep(3_000);
+    const { length } = look.mock.calls;
+    look.mockRestore();
+    expect(length).toBeGreaterThanOrEqual(2);
+    expect(length).toBeLessThanOrEqual(4);
+  });
+
+  test('whoever asks is told what another instance has revoked all the same', async () => {
+    const other = await gatehouse.another();
+    for (let i = 0; i < 3; i++) {
+      tokens = await gatehouse.signUpAndLogIn();
+      const { cursor } = await service.feed();
+      await logOutElsewhere(other);
+      expect(valuesOf(await service.feed(cursor))).toEqual([claimsOf(tokens.access_token).sid]);
+    }
+    await other.stop();
+  });
+
+  test('the first who waits ends that', async () => {
+    const other = await gatehouse.another();
+    const { cursor } = await service.feed();
+    await sleep(1_200);
+    const waiting = service.feed(cursor, 25);
+    while (feedOf().waiters === 0) await sleep(1);
+    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
+    await sleep(500);
+    expect(look.mock.calls.length).toBeGreaterThanOrEqual(3); // 6; one a second would be one
+    look.mockRestore();
+    await logOutElsewhere(other);
+    expect(valuesOf(await waiting)).toEqual([claimsOf(tokens.access_token).sid]);
+    await other.stop();
   });
 });
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { BreachedPasswords } from '../../../src/auth/breached-passwords.js';
 import { PasswordBlocklist } from '../../../src/auth/password-blocklist.js';
@@ -69,6 +70,23 @@ describe('content', () => {
   // Proves ASVS 6.2.4: common passwords are refused: at least 3000 that would be long enough
   test('the list has at least 3000 entries that the length rule lets pass', () => {
     expect(blocklist.size).toBeGreaterThanOrEqual(3000);
+  });
+
+  test.each([
+    ['in the background', async (list: PasswordBlocklist) => list.load()],
+    [
+      'by a question while it is read in the background',
+      async (list: PasswordBlocklist) => {
+        const loading = list.load();
+        await turn();
+        expect(list.size).toBe(blocklist.size);
+        await loading;
+      },
+    ],
+  ])('the list is the same when it is read %s', async (_, read) => {
+    const list = new PasswordBlocklist(config);
+    await read(list);
+    expect(list.size).toBe(blocklist.size);
   });
 
   // Proves 63B-4 §3.1.1.2(blocklist): the entire password is held against the list, never a part of it; a refusal says why
