@@ -64,7 +64,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
           leave();
         };
         found.then((profile) => {
-          if (profile) answerJson(request, response, startedAt, Me.of(profile));
+          if (profile) answerJson(request, response, startedAt, JSON.stringify(Me.of(profile)));
           else leaveIt();
         }, leaveIt);
       }),
@@ -82,7 +82,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
           route(request, response);
         };
         const introspection = body && introspections.answer(request, body);
-        if (introspection) introspection.then((result) => answerJson(request, response, startedAt, result), leave);
+        if (introspection) introspection.then((json) => answerJson(request, response, startedAt, json), leave);
         else leave();
       });
     },
@@ -105,8 +105,7 @@ export function addShortcuts(fastify: FastifyInstance, parts: Parts): void {
     isRevoked.then((isDead) => (isDead ? leave() : goOn(claims, leave)), leave);
   }
 
-  function answerJson(request: IncomingMessage, response: ServerResponse, startedAt: number, value: object): void {
-    const json = JSON.stringify(value);
+  function answerJson(request: IncomingMessage, response: ServerResponse, startedAt: number, json: string): void {
     const headers = ['content-type', JSON_TYPE, 'content-length', String(Buffer.byteLength(json))];
     answer(request, response, startedAt, 200, headers, json);
   }

@@ -35,6 +35,11 @@ export class ClientDirectory {
     return this.isFresh() ? enabled(this.known.get(id.toLowerCase())) : undefined;
   }
 
+  /** What `recall` goes by: the same object as long as it answers the same. Undefined when it knows nothing. */
+  get edition(): object | undefined {
+    return this.isFresh() ? this.known : undefined;
+  }
+
   /** One that may have been made since. Asks the database. @throws Unavailable */
   async findNew(id: string): Promise<KnownClient | undefined> {
     if (!isUuid(id) || this.known.has(id.toLowerCase())) return undefined;
