@@ -17,7 +17,9 @@ export function addTurnstile(
 ): void {
   const turnstile = new Turnstile((HASH_MS * 2 ** bcryptCost) / hashConcurrency / BEGINNINGS_PER_HASH);
   fastify.addHook('onRequest', (request, _reply, done) => {
-    if (request.routeOptions.url === '/auth/login') turnstile.enter(done);
-    else done();
+    if (request.routeOptions.url !== '/auth/login') return done();
+    turnstile.enter(() => {
+      if (!request.raw.destroyed) done(); // else nobody waits for it any more
+    });
   });
 }
