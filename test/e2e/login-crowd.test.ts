@@ -20,7 +20,7 @@ test('of a crowd of logins, whoever goes before its turn costs nothing', async (
   const gatehouse = await startGatehouse(SLOW);
   const begun = vi.spyOn(gatehouse.app.get(LoginService), 'authenticate');
   let came = 0;
-  (gatehouse.app.getHttpServer()).on('request', () => (came += 1));
+  gatehouse.app.getHttpServer().on('request', () => (came += 1));
 
   const first = guess(gatehouse);
   while (begun.mock.calls.length === 0) await sleep(1);
