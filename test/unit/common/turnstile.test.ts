@@ -63,6 +63,49 @@ describe('a crowd that comes at once', () => {
     expect(order()).toEqual(upTo(30));
   });
 
+  test('goes on as soon as the one that was let in last has left, and not when another one does', () => {
+    const turnstile = new Turnstile(100);
+    const leaves: (() => void)[] = [];
+    for (let who = 0; who < 5; who++) {
+      turnstile.enter((leave) => {
+        through.push({ who, at: now() });
+        leaves.push(leave);
+      });
+    }
+    turnOfTheLoop();
+    leaves[0]?.();
+    turnOfTheLoop();
+    expect(order()).toEqual(upTo(2));
+    vi.advanceTimersByTime(100);
+    expect(order()).toEqual(upTo(3));
+    leaves[1]?.();
+    leaves[1]?.();
+    vi.advanceTimersByTime(99);
+    expect(order()).toEqual(upTo(3));
+    vi.advanceTimersByTime(1);
+    expect(order()).toEqual(upTo(4));
+    leaves[3]?.();
+    leaves[3]?.();
+    turnOfTheLoop();
+    expect(order()).toEqual(upTo(5));
+    leaves[4]?.();
+    crowd(turnstile, 1, 5);
+    turnOfTheLoop();
+    expect(order()).toEqual(upTo(6));
+  });
+
+  test('whose every one leaves at once takes no time', () => {
+    const turnstile = new Turnstile(100);
+    for (let who = 0; who < 9; who++) {
+      turnstile.enter((leave) => {
+        through.push({ who, at: now() });
+        leave();
+      });
+    }
+    vi.advanceTimersByTime(99);
+    expect(order()).toEqual(upTo(9));
+  });
+
   test('that would take more than a second does not wait until it is no longer', () => {
     crowd(new Turnstile(100), 25);
     for (let turn = 0; turn < 15; turn++) vi.advanceTimersToNextTimer();
