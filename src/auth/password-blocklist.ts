@@ -17,19 +17,16 @@ const BLOCK_OCTETS = 65_536;
 @Injectable()
 export class PasswordBlocklist {
   private entries: Set<string> | undefined;
+  private reading: Generator<undefined, Set<string>, undefined> | undefined;
 
   constructor(private readonly config: Config) {}
 
-  /** Reads the list, a block at each turn of the event loop. Whoever asks before that is done reads it at once. */
+  /** Reads the list, a block at each turn of the event loop. Whoever asks before that is done reads the rest at once. */
   async load(): Promise<void> {
-    const reading = this.read();
-    let step = reading.next();
-    while (!step.done && !this.entries) {
+    while (!this.entries) {
+      this.readOn();
       await turn();
-      step = reading.next();
     }
-    if (step.done) this.entries ??= step.value;
-    else reading.return(new Set());
   }
 
   /** How many entries there are. */
@@ -43,15 +40,17 @@ export class PasswordBlocklist {
   }
 
   private get loaded(): Set<string> {
-    return (this.entries ??= this.readAtOnce());
+    while (!this.entries) this.readOn();
+    return this.entries;
   }
 
-  private readAtOnce(): Set<string> {
-    const reading = this.read();
-    for (;;) {
-      const { done, value } = reading.next();
-      if (done) return value;
-    }
+  /** One block. A reading that fails is begun anew by the next call. */
+  private readOn(): void {
+    const reading = this.reading ?? this.read();
+    this.reading = undefined;
+    const { done, value } = reading.next();
+    if (done) this.entries = value;
+    else this.reading = reading;
   }
 
   /**

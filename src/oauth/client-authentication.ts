@@ -68,7 +68,9 @@ export class ClientAuthentication {
     const { edition } = this.directory;
     if (this.edition !== edition) this.recalled.clear();
     this.edition = edition;
-    const client = this.recalled.get(authorization) ?? this.lookUp(authorization);
+    const recalled = this.recalled.get(authorization);
+    if (recalled) return recalled;
+    const client = this.lookUp(authorization);
     if (client) this.recalled.set(authorization, client);
     return client;
   }

@@ -54,7 +54,9 @@ export class IntrospectionShortcut {
   }
 
   private textOf(claims: AccessTokenClaims): string {
-    const text = this.texts.get(claims) ?? JSON.stringify(activeAccessToken(claims));
+    const known = this.texts.get(claims);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(activeAccessToken(claims));
     this.texts.set(claims, text);
     return text;
   }

@@ -150,7 +150,13 @@ export class RevocationFeed {
   private hasten(): void {
     if (!this.timer) return;
     clearTimeout(this.timer);
-    this.start(Math.max(0, this.followedAt + INTERVAL_MS - performance.now()));
+    this.goOn();
+  }
+
+  /** At the pace for those who wait, or for nobody. */
+  private goOn(): void {
+    const intervalMs = this.waiting.size > 0 ? INTERVAL_MS : IDLE_INTERVAL_MS;
+    this.start(Math.max(0, this.followedAt + intervalMs - performance.now()));
   }
 
   private wake(): void {
@@ -208,8 +214,7 @@ export class RevocationFeed {
       if (!this.isFailing) this.logger.warn({ event: 'background_work_failed', reason: 'revocation_feed', err: error });
       this.isFailing = true;
     }
-    const intervalMs = this.waiting.size > 0 ? INTERVAL_MS : IDLE_INTERVAL_MS;
-    this.start(Math.max(0, this.followedAt + intervalMs - performance.now()));
+    this.goOn();
   }
 
   private async look(): Promise<void> {
