@@ -76,19 +76,6 @@ export class Program {
     return this.ended;
   }
 
-  /** Kills it in the middle of its work: it stands still while it is looked whether it `isTime`, else goes on for a moment. */
-  async killWhen(isTime: () => Promise<boolean>): Promise<void> {
-    const timeout = AbortSignal.timeout(PATIENCE_MS);
-    for (let isDone = false; !isDone; await sleep(5)) {
-      timeout.throwIfAborted();
-      this.child.kill('SIGSTOP');
-      isDone = await isTime();
-      if (!this.isRunning) throw new Error(`It ended before it was killed:\n${this.output}`);
-      this.child.kill(isDone ? 'SIGKILL' : 'SIGCONT');
-    }
-    await this.ended;
-  }
-
   private collect(stream: Readable | null, lines: string[]): void {
     if (!stream) return;
     createInterface({ input: stream }).on('line', (line) => {
