@@ -5,6 +5,7 @@ import { userInfo } from 'node:os';
 import { createWriteStream, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { AuditSealer } from '../../src/audit/audit-sealer.js';
@@ -483,12 +484,15 @@ describe('user:import', () => {
 
   testOnce('Ctrl-C ends it after the batch, with what was done', async () => {
     const domain = newDomain();
-    const path = fileOf(lines(20_000, domain).join('\n'));
-    const program = run('cli', gatehouse.env, { args: ['user:import', '--file', path] });
+    const program = run('cli', gatehouse.env, { args: ['user:import', '--file', '-'], stdin: 'pipe' });
+    // There is always more: it can neither have ended before nor be waiting.
+    const endless = (function* () {
+      for (let i = 0; ; i++) yield `${lineOf({ email: `user${i}@${domain}` })}\n`;
+    })();
+    pipeline(endless, program.stdin).catch(() => {}); // nobody reads it to its end
     await until(async () => (await count(domain)) >= 200);
     expect(await program.kill('SIGINT')).toEqual({ code: 1, signal: null });
     const done = await count(domain);
-    expect(done).toBeLessThan(20_000);
     expect(program.stdout).toEqual([`imported ${done}, skipped 0, bad 0`]);
     expect(program.stderr).toEqual(['Interrupted: the same command goes on from here.']);
     await expectWhole(domain, done);

@@ -698,7 +698,9 @@ describe('a change of the master key', () => {
     await gatehouse.logIn(account);
     const env = { ...gatehouse.env, MASTER_KEY: `${fresh},${gatehouse.env['MASTER_KEY']}` };
     // So slow that it cannot be done before it is killed.
-    const slowly = isDatabaseServer() ? 'DO SLEEP(0.005)' : 'BEGIN SELECT COUNT(*) FROM users JOIN users AS others; END';
+    const slowly = isDatabaseServer()
+      ? 'DO SLEEP(0.005)'
+      : 'BEGIN SELECT COUNT(*) FROM users JOIN users AS others; END';
     await gatehouse.sql(`CREATE TRIGGER slow BEFORE UPDATE ON users FOR EACH ROW ${slowly}`);
     const program = run('cli', env, { args: ['keys:rewrap'] });
     await until(async () => (await leftUnder(gatehouse, fresh)) < 700);

@@ -1,8 +1,11 @@
 import type { DataSource } from 'typeorm';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { baseEnvironment, newAccount } from '../support/gatehouse.js';
 import { lookInto, startServer, temporaryDatabase, until } from '../support/server-process.js';
 import { startSmtp, type Smtp, type SmtpSettings } from '../support/smtp.js';
+
+// Every server is a process of its own, which takes a second or two to start, and longer where others work too.
+vi.setConfig({ testTimeout: 180_000 });
 
 async function smtpServer(settings?: SmtpSettings): Promise<Smtp> {
   const smtp = await startSmtp(settings);

@@ -2,7 +2,8 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import mysql from 'mysql2/promise';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { quantile } from '../../src/commands/logout-canary.js';
 import { KeyRotation } from '../../src/tokens/key-rotation.js';
 import { RevocationFeed } from '../../src/tokens/revocation-feed.js';
 import { RevocationFeedRepository } from '../../src/tokens/revocation-feed.repository.js';
@@ -32,6 +33,23 @@ const feedOf = (of = gatehouse) => of.app.get(RevocationFeed);
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString());
 const logOut = (token = tokens.access_token) => gatehouse.post('/auth/logout', undefined, { token });
 const valuesOf = ({ entries }: { entries: { value: string }[] }) => entries.map(({ value }) => value);
+
+/** Notes when each look at the table begins, until the test is over; each takes so many milliseconds longer. */
+function watchLooks(extraMs = 0): { startedAt: number[]; stop: () => void } {
+  const rows = gatehouse.app.get(RevocationFeedRepository);
+  const find = rows.findAfter.bind(rows);
+  const startedAt: number[] = [];
+  const look = vi.spyOn(rows, 'findAfter').mockImplementation(async (...asked) => {
+    startedAt.push(performance.now());
+    if (extraMs > 0) await sleep(extraMs);
+    return find(...asked);
+  });
+  const stop = () => look.mockRestore();
+  onTestFinished(stop);
+  return { startedAt, stop };
+}
+
+const gapsOf = (instants: number[]) => instants.slice(1).map((at, i) => at - (instants[i] as number));
 
 test('is a JWS under a key of the key set, of a type of its own', async () => {
   await logOut();
@@ -222,18 +240,22 @@ describe('waiting', () => {
   test('of hundreds of services costs one query a tick, and three a second for clients and keys', async () => {
     const services = await Promise.all(Array.from({ length: 200 }, () => makeService(gatehouse)));
     let isOver = false;
+    let begun = 0;
     let answers = 0;
     const follow = async (one: Service) => {
-      for (let { cursor } = await one.feed(); !isOver; answers++) ({ cursor } = await one.feed(cursor, 1));
+      let { cursor } = await one.feed(); // everything, which costs a query more
+      for (begun++; !isOver; answers++) ({ cursor } = await one.feed(cursor, 1));
     };
     const statements: string[] = [];
     const log = vi.spyOn(gatehouse.dataSource.logger, 'logQuery');
     const following = services.map((one) => sleep(Math.random() * 1_000).then(() => follow(one)));
-    await sleep(2_000);
+    while (begun < services.length) await sleep(100);
+    await sleep(1_000);
     answers = 0;
     log.mockImplementation((statement) => void statements.push(statement));
     const startedAt = performance.now();
     await sleep(3_000);
+    while (answers <= 200 && performance.now() - startedAt < 30_000) await sleep(100);
     const seconds = (performance.now() - startedAt) / 1000;
     log.mockRestore();
     isOver = true;
@@ -247,17 +269,13 @@ describe('waiting', () => {
   });
 
   test('adds nothing to the time between two looks that the look itself takes', async () => {
-    const rows = gatehouse.app.get(RevocationFeedRepository);
-    const find = rows.findAfter.bind(rows);
-    const waiting = service.feed((await service.feed()).cursor, 2);
+    const waiting = service.feed((await service.feed()).cursor, 25);
     while (feedOf().waiters === 0) await sleep(10);
-    const look = vi.spyOn(rows, 'findAfter').mockImplementation(async (...asked) => {
-      await sleep(70);
-      return find(...asked);
-    });
-    await sleep(1_500);
-    expect(look.mock.calls.length).toBeGreaterThan(12); // 18; one every 150 ms would be 10
-    look.mockRestore();
+    const looks = watchLooks(70);
+    await vi.waitFor(() => expect(looks.startedAt.length).toBeGreaterThan(12), { timeout: 10_000 });
+    looks.stop();
+    expect(quantile(gapsOf(looks.startedAt), 0.5)).toBeLessThan(150); // 80; with the time of the look it would be 150
+    await logOut();
     await waiting;
   });
 });
@@ -270,14 +288,14 @@ describe('while nobody waits', () => {
   };
 
   test('the table is looked at once a second', async () => {
-    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
     await sleep(100); // the look that was due when the last one went
-    look.mockClear();
-    await sleep(3_000);
-    const { length } = look.mock.calls;
-    look.mockRestore();
-    expect(length).toBeGreaterThanOrEqual(2);
-    expect(length).toBeLessThanOrEqual(4);
+    const looks = watchLooks();
+    const startedAt = performance.now();
+    await sleep(5_000);
+    const seconds = (performance.now() - startedAt) / 1000;
+    looks.stop();
+    expect(looks.startedAt.length).toBeGreaterThanOrEqual(Math.floor(seconds) - 2);
+    expect(looks.startedAt.length).toBeLessThanOrEqual(seconds + 2);
   });
 
   test('whoever asks is told what another instance has revoked all the same', async () => {
@@ -297,10 +315,10 @@ describe('while nobody waits', () => {
     await sleep(1_200);
     const waiting = service.feed(cursor, 25);
     while (feedOf().waiters === 0) await sleep(1);
-    const look = vi.spyOn(gatehouse.app.get(RevocationFeedRepository), 'findAfter');
-    await sleep(500);
-    expect(look.mock.calls.length).toBeGreaterThanOrEqual(3); // 6; one a second would be one
-    look.mockRestore();
+    const looks = watchLooks();
+    await vi.waitFor(() => expect(looks.startedAt.length).toBeGreaterThanOrEqual(3), { timeout: 10_000 });
+    looks.stop();
+    expect(Math.min(...gapsOf(looks.startedAt))).toBeLessThan(500); // 80; while nobody waits it is a second
     await logOutElsewhere(other);
     expect(valuesOf(await waiting)).toEqual([claimsOf(tokens.access_token).sid]);
     await other.stop();

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { Environment } from '../../src/config/load-config.js';
 import { migrations } from '../../src/database/migrations.js';
 import { baseEnvironment, newAccount } from '../support/gatehouse.js';
@@ -21,6 +21,9 @@ import {
   temporaryFolder,
   until,
 } from '../support/server-process.js';
+
+// Every program is a process of its own, which takes a second or two to start, and longer where others work too.
+vi.setConfig({ testTimeout: 180_000 });
 
 const MIGRATIONS = migrations.map(({ name }) => name);
 const randomKey = () => randomBytes(32).toString('base64');

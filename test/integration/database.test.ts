@@ -128,11 +128,11 @@ onMysql('every connection', () => {
   });
 
   test('a statement that takes too long gives its connection up, and says nothing but that', async () => {
-    const slow = gatehouse.sql("SELECT SLEEP(8), 'canary-parameter'");
+    const slow = gatehouse.sql("SELECT SLEEP(20), 'canary-parameter'");
     await expect(slow).rejects.toThrow();
     const started = Date.now();
     await Promise.all(Array.from({ length: 12 }, () => gatehouse.sql('SELECT 1')));
-    expect(Date.now() - started).toBeLessThan(2_500); // not the rest of the eight seconds
+    expect(Date.now() - started).toBeLessThan(10_000); // not the rest of the twenty seconds
     new DatabaseLog().logQuerySlow(...(['5001', 'canary-parameter', ['canary-parameter']] as unknown as [number]));
     expect(gatehouse.logLines.join()).toContain('slow_query');
     expect(gatehouse.logLines.join()).not.toContain('canary-parameter');

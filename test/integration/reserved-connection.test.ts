@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueryRunner } from 'typeorm';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { ReservedConnection } from '../../src/database/reserved-connection.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 import { isDatabaseServer } from '../support/server-process.js';
@@ -58,10 +58,12 @@ if (isDatabaseServer()) {
   test('the pool has it back when it is idle', async () => {
     connection = new ReservedConnection(gatehouse.dataSource, 20);
     const mine = await id();
-    await sleep(100);
     const statement = 'SELECT CONNECTION_ID() AS n, SLEEP(0.1)';
-    const others = Array.from({ length: 2 * POOL_SIZE }, () => gatehouse.sql<{ n: string }>(statement));
-    expect((await Promise.all(others)).map(([row]) => Number(row?.n))).toContain(mine);
+    const idsOfPool = async () => {
+      const others = Array.from({ length: 2 * POOL_SIZE }, () => gatehouse.sql<{ n: string }>(statement));
+      return (await Promise.all(others)).map(([row]) => Number(row?.n));
+    };
+    await vi.waitFor(async () => expect(await idsOfPool()).toContain(mine), { timeout: 10_000 });
   });
 
   test('a connection that dies, between queries or in one, is followed by another', async () => {

@@ -344,7 +344,7 @@ describe('following', () => {
     await until(() => named('feed_failed').length > 0);
     expect(named('feed_failed')[0]).toMatchObject({ reason: 'invalid_client' });
     expect(named('feed_failed')[0]?.retryInMs).toBeLessThanOrEqual(250);
-    await vi.waitFor(() => expect(named('feed_failed')).toHaveLength(6), { timeout: 10_000 });
+    await vi.waitFor(() => expect(named('feed_failed')).toHaveLength(6), { timeout: 30_000 });
     expect(named('feed_failed')[4]?.retryInMs).toBeLessThanOrEqual(4_000);
     expect(named('feed_failed')[5]?.retryInMs).toBeGreaterThanOrEqual(24_000);
   });
@@ -352,8 +352,9 @@ describe('following', () => {
   test('an answer that does not come is given up', async () => {
     const verifier = await ready({ timeoutMs: 100, maxStalenessMs: 2_000 });
     stub.intercept = () => true;
-    await until(() => named('feed_failed').length > 0);
-    expect(named('feed_failed')[0]).toMatchObject({ reason: 'unreachable', detail: 'no answer in 100 ms' });
+    await until(() =>
+      named('feed_failed').some(({ reason, detail }) => reason === 'unreachable' && detail === 'no answer in 100 ms'),
+    );
     expect(verifier.cursor).toBe(stub.cursor);
   });
 
@@ -424,12 +425,17 @@ describe('staleness', () => {
   });
 
   describe('with introspection', () => {
-    async function stale() {
-      const verifier = await ready({ onStale: 'introspect', timeoutMs: 1_000 });
-      const token = await stub.token();
-      await until(() => stub.isWaitedFor);
+    /** Everything but the feed is answered. */
+    function cutFeed(): void {
       stub.intercept = (request, response) =>
         request.url?.startsWith('/oauth/revocations') ? Boolean(response.writeHead(503).end()) : false;
+    }
+
+    async function stale(timeoutMs = 5_000) {
+      const verifier = await ready({ onStale: 'introspect', timeoutMs });
+      const token = await stub.token();
+      await until(() => stub.isWaitedFor);
+      cutFeed();
       stub.revoke('sid', 'somebody');
       await until(() => named('feed_failed').length > 0);
       expect(await verifier.verify(token)).toMatchObject({ ok: true });
@@ -445,7 +451,7 @@ describe('staleness', () => {
         asked === token ? { active: true, token_type: 'Bearer', ...claims } : { active: false };
       const result = await verifier.verify(token, { minCursor: 'anything.1' });
       expect(result).toMatchObject({ ok: true, claims });
-      expect(result.ok && result.stalenessMs).toBeLessThan(1_000);
+      expect(result.ok && result.stalenessMs).toBeLessThan(4_000); // what the feed has told is older
       await verifier.verify(token);
       expect(stub.to('/oauth/introspect')).toHaveLength(2);
       await verifier.verify(token, { minCursor: 'not reached, and nobody waits for it' });
@@ -466,14 +472,14 @@ describe('staleness', () => {
       expect(await verifier.verify(token)).toEqual(refused('inactive'));
     });
 
-    test.each([
+    test.each<[string, () => unknown, number?]>([
       ['an error', () => (stub.intercept = (_, response) => Boolean(response.writeHead(500).end('{"active":true}')))],
       ['not JSON', () => (stub.intercept = (_, response) => Boolean(response.end('active')))],
       ['an answer of another form', () => (stub.introspect = () => ({ active: 'true' }))],
-      ['no answer', () => (stub.intercept = () => true)],
+      ['no answer', () => (stub.intercept = () => true), 1_000],
       ['no connection', () => stub.cut()],
-    ])('%s is no yes', async (_, breakIt) => {
-      const { verifier, token } = await stale();
+    ])('%s is no yes', async (_, breakIt, timeoutMs) => {
+      const { verifier, token } = await stale(timeoutMs);
       breakIt();
       expect(await verifier.verify(token)).toEqual(refused('unavailable'));
       expect(named('introspection_failed')).toHaveLength(1);
@@ -481,9 +487,9 @@ describe('staleness', () => {
 
     test('who has failed is left alone for a while, for as long as it says, and it is told once', async () => {
       const { verifier, token, claims } = await stale();
-      const uptime = performance.now.bind(performance);
-      let later = 0;
-      const clock = vi.spyOn(performance, 'now').mockImplementation(() => uptime() + later);
+      const start = Math.ceil(performance.now());
+      let later = 0; // no other time passes
+      const clock = vi.spyOn(performance, 'now').mockImplementation(() => start + later);
       onTestFinished(() => clock.mockRestore());
       stub.introspect = () => ({ active: true, token_type: 'Bearer', ...claims });
       const asked = () => stub.to('/oauth/introspect').length;
@@ -496,13 +502,11 @@ describe('staleness', () => {
         stub.intercept = (_, response) => Boolean(response.writeHead(429, headers).end());
         const results = await Promise.all([1, 2, 3].map(() => verifier.verify(token)));
         expect(results).toEqual([1, 2, 3].map(() => refused('unavailable')));
-        stub.mend();
-        later += ms - 200;
+        cutFeed();
+        later += ms - 1;
         expect(await verifier.verify(token)).toEqual(refused('unavailable'));
         expect(asked()).toBe(count + 3);
-        later += 200;
-        stub.intercept = (request, response) =>
-          request.url?.startsWith('/oauth/revocations') ? Boolean(response.writeHead(503).end()) : false;
+        later += 1;
         expect(await verifier.verify(token)).toMatchObject({ ok: true });
       }
       expect(named('introspection_failed'), 'once a second at most').toHaveLength(2);
@@ -511,9 +515,12 @@ describe('staleness', () => {
     test('more than a hundred at once is told', async () => {
       const { verifier, token } = await stale();
       stub.intercept = () => true;
-      const results = await Promise.all(Array.from({ length: 101 }, () => verifier.verify(token)));
-      expect(new Set(results.map((result) => !result.ok && result.reason))).toEqual(new Set(['unavailable']));
+      const asking = Promise.all(Array.from({ length: 101 }, () => verifier.verify(token)));
+      await until(() => stub.to('/oauth/introspect').length >= 100);
       expect(stub.to('/oauth/introspect')).toHaveLength(100);
+      stub.cut();
+      const results = await asking;
+      expect(new Set(results.map((result) => !result.ok && result.reason))).toEqual(new Set(['unavailable']));
       expect(named('introspection_failed')[0]).toMatchObject({ detail: 'more than 100 at the same time' });
     });
 
