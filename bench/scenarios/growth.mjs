@@ -1,7 +1,7 @@
-import { logIn, makePeople, makeTokens } from '../support/accounts.mjs';
+import { inCircles, loginsPerSecond, makePeople, makeTokens } from '../support/accounts.mjs';
 import { migrateDatabase } from '../support/databases.mjs';
 import { fillRevocations, fillUsers } from '../support/filling.mjs';
-import { completionsPerSecond, throughput, withTokens } from '../support/load.mjs';
+import { throughput, withTokens } from '../support/load.mjs';
 import { atLeast } from '../support/report.mjs';
 
 export const name = 'growth';
@@ -62,12 +62,6 @@ async function prepare(context, label, { revocations, users }) {
 
 const checks = ({ gatehouse, requests }, seconds) => throughput(gatehouse.origin, requests, seconds);
 
-/** Goes on from turn to turn, so that each person logs in as often as the others. */
-function inCircles(people) {
-  let next = 0;
-  return () => people[next++ % people.length];
-}
-
 function logins({ gatehouse, nextPerson }, seconds) {
-  return completionsPerSecond(LOGINS_AT_A_TIME, seconds, () => logIn(gatehouse, nextPerson()));
+  return loginsPerSecond(gatehouse, nextPerson, { concurrency: LOGINS_AT_A_TIME, seconds });
 }

@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { logIn, makePeople } from '../support/accounts.mjs';
-import { completionsPerSecond } from '../support/load.mjs';
+import { inCircles, loginsPerSecond, makePeople, peopleFor } from '../support/accounts.mjs';
 import { atLeast } from '../support/report.mjs';
 
 export const name = 'login';
@@ -9,17 +8,20 @@ export const goal = { ratio: atLeast(0.95) };
 
 /** The default. */
 const COST = 12;
-const PEOPLE = 32;
+/** At the same time, at most. */
+const AT_A_TIME = 32;
 /** Under way at the same time, for each core: more than it can compute, so that it is never idle. */
 const PER_CORE = 8;
+/** What runs so seldom, some eight times a second, is compiled after minutes, not after seconds. */
+const WARM_UP_ROUNDS = 5;
 
 /** Logins per second, each by another person, : bcrypt hashes per second at the same cost on all cores. */
 export async function run(context) {
-  const concurrency = Math.min(PEOPLE, PER_CORE * context.cores);
+  const concurrency = Math.min(AT_A_TIME, PER_CORE * context.cores);
   // Of one hash at a core's pace some eight are to fit into a measurement.
   const seconds = Math.max(3, context.seconds);
   const gatehouse = await context.gatehouse(await context.makeDatabase(), { BCRYPT_COST: String(COST) });
-  const people = await makePeople(gatehouse, PEOPLE);
+  const people = await makePeople(gatehouse, peopleFor(context, (WARM_UP_ROUNDS + context.rounds) * seconds));
   const child = fork(new URL('../support/raw-bcrypt.mjs', import.meta.url), {
     env: { ...process.env, UV_THREADPOOL_SIZE: String(context.cores) },
   });
@@ -28,10 +30,10 @@ export async function run(context) {
     child.send({ cost: COST, concurrency, seconds: duration });
     return (await once(child, 'message'))[0];
   };
-  let next = 0;
-  const logins = (duration) =>
-    completionsPerSecond(concurrency, duration, () => logIn(gatehouse, people[next++ % people.length]));
+  const nextPerson = inCircles(people);
+  const logins = (duration) => loginsPerSecond(gatehouse, nextPerson, { concurrency, seconds: duration });
 
+  await logins(WARM_UP_ROUNDS * seconds);
   return context.measure(async () => {
     const ours = await logins(seconds);
     const raw = await hashes(seconds);

@@ -1,10 +1,13 @@
 // People, and the tokens that they log in for.
 import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:http';
+import { completionsPerSecond } from './load.mjs';
 
 const PASSWORD = 'violet kettle gravel';
 /** Sessions of one person at a time; an eleventh ends the first. */
 const SESSIONS = 10;
+const HASHES_PER_SECOND = 6;
+const FEWEST_PEOPLE = 32;
 /** Who asks at the same time. */
 const CONCURRENCY = 8;
 const agent = new Agent({ keepAlive: false });
@@ -18,9 +21,33 @@ export async function makePeople(server, count) {
   });
 }
 
-/** A session of a person; what the login answers. */
-export function logIn(server, email) {
-  return post(server, '/auth/login', { email, password: PASSWORD });
+/** A session of a person; what the login answers. @param through an agent that keeps connections, for who never pauses. */
+export function logIn(server, email, through = agent) {
+  return post(server, '/auth/login', { email, password: PASSWORD }, through);
+}
+
+/** As `completionsPerSecond`, of logins, on connections that are kept meanwhile, as a proxy in front of Gatehouse keeps its. */
+export async function loginsPerSecond(server, nextPerson, { concurrency, seconds }) {
+  const kept = new Agent({ keepAlive: true });
+  try {
+    return await completionsPerSecond(concurrency, seconds, () => logIn(server, nextPerson(), kept));
+  } finally {
+    kept.destroy();
+  }
+}
+
+/**
+ * How many people may log in for so many seconds at bcrypt cost 12 before one of them has more sessions than are allowed, and
+ * a login ends one: at six hashes a second on each core, which is more than today's have.
+ */
+export function peopleFor({ cores }, seconds) {
+  return Math.max(FEWEST_PEOPLE, Math.ceil((HASHES_PER_SECOND * cores * seconds) / SESSIONS));
+}
+
+/** One after the other, without end, so that each logs in as often as the others. */
+export function inCircles(people) {
+  let next = 0;
+  return () => people[next++ % people.length];
 }
 
 /** Access tokens of so many sessions, of new people with ten each if nobody else is named. */
@@ -43,8 +70,8 @@ async function inParallel(count, work) {
   return results;
 }
 
-/** On a connection of its own, as a person comes. A kept one may be closed by the server while the next request is on its way. */
-function post({ origin }, path, body) {
+/** On a connection of its own: a kept one may be closed by the server while the next request is on its way. */
+function post({ origin }, path, body, through = agent) {
   const text = JSON.stringify(body);
   const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) };
   return new Promise((resolve, reject) => {
@@ -55,7 +82,9 @@ function post({ origin }, path, body) {
       if (response.statusCode >= 300) throw new Error(`${path}: ${response.statusCode} ${answer}`);
       return JSON.parse(answer);
     };
-    request(origin + path, { method: 'POST', agent, headers }, (response) => answered(response).then(resolve, reject))
+    request(origin + path, { method: 'POST', agent: through, headers }, (response) =>
+      answered(response).then(resolve, reject),
+    )
       .once('error', reject)
       .end(text);
   });

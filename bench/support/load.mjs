@@ -35,26 +35,34 @@ export async function compare(context, [ours, limit], names) {
 }
 
 /**
- * How often per second `work` completes while `concurrency` of it are under way all the time: from the start to the last
- * completion within the time. Those under way then do not count, and neither does the time since.
+ * How often per second `work` completes while `concurrency` of it are under way all the time. The count begins with a
+ * completion, when as many as are under way have completed before, and ends with the last one within the time: what has been
+ * begun by then and does not count is as much as what had been begun before the count and does.
  */
 export async function completionsPerSecond(concurrency, seconds, work) {
-  const start = performance.now();
-  const end = start + seconds * 1000;
+  let toComeFirst = concurrency;
+  let startedAt;
   let count = 0;
-  let lastAt = start;
+  let lastAt;
+  let isOver = false;
   const worker = async () => {
-    while (performance.now() < end) {
+    while (!isOver) {
       await work();
       const now = performance.now();
-      if (now > end) return;
-      count++;
-      lastAt = now;
+      if (toComeFirst > 0) {
+        toComeFirst--;
+        startedAt = now;
+      } else if (now - startedAt > seconds * 1000) {
+        isOver = true;
+      } else {
+        count++;
+        lastAt = now;
+      }
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   if (count === 0) throw new Error(`nothing was completed in ${seconds} s`);
-  return count / ((lastAt - start) / 1000);
+  return count / ((lastAt - startedAt) / 1000);
 }
 
 /**

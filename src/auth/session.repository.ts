@@ -4,7 +4,7 @@ import { In, IsNull, LessThan, LessThanOrEqual, MoreThan, type EntityManager, ty
 import { isSqlite } from '../database/data-source.js';
 import { deleteBatch } from '../database/delete-batch.js';
 import type { Client } from '../common/principal.js';
-import { insertRows, instantText } from '../database/raw-rows.js';
+import { change, findRows, insertRows, instantText, placeholders } from '../database/raw-rows.js';
 import { Session, type EndReason } from './session.entity.js';
 
 /** What a rotation writes. */
@@ -36,10 +36,8 @@ export class SessionRepository {
 
   /** The sessions of a user that are live at `now`, newest first. */
   findLive(userId: string, now: Date, transaction: EntityManager = this.rows.manager): Promise<Session[]> {
-    return transaction.find(Session, {
-      where: { userId, endedAt: IsNull(), expiresAt: MoreThan(now) },
-      order: { createdAt: 'DESC', id: 'DESC' },
-    });
+    const live = 'WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id DESC';
+    return findRows(transaction, Session, live, [userId, instantText(now)]);
   }
 
   /** Every session of a user that is still held, newest first. */
@@ -100,12 +98,13 @@ export class SessionRepository {
    */
   async end(ids: string[], reason: EndReason, at: Date, transaction: EntityManager): Promise<Session[]> {
     if (ids.length === 0) return [];
-    const { affected } = await transaction.update(
-      Session,
-      { id: In(ids), endedAt: IsNull() },
-      { endedAt: at, endReason: reason },
+    const theirs = `WHERE id IN (${placeholders(ids.length)})`;
+    const { affected } = await change(
+      transaction,
+      `UPDATE sessions SET ended_at = ?, end_reason = ? ${theirs} AND ended_at IS NULL`,
+      [instantText(at), reason, ...ids],
     );
-    return affected === 0 ? [] : transaction.findBy(Session, { id: In(ids) });
+    return affected === 0 ? [] : findRows(transaction, Session, theirs, ids);
   }
 
   /** Ends up to `limit` sessions whose time was up at `now` and that nobody has ended. @returns those that this call did. */

@@ -204,7 +204,7 @@ describe('the Authorization header', () => {
   });
 });
 
-// Proves ours (Checking tokens): forged key ids cost three queries at most, however many come
+// Proves ours (Checking tokens): forged key ids cost two queries a second at most, however many come
 test('unknown kids ask the database twice a second at most', async () => {
   let queries = 0;
   const runner = gatehouse.dataSource.driver.createQueryRunner.bind(gatehouse.dataSource.driver);
