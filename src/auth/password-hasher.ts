@@ -2,6 +2,7 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { createHmac, randomBytes } from 'node:crypto';
 import { Piscina } from 'piscina';
 import { Unavailable } from '../common/domain-error.js';
+import { LoadingThreads } from '../common/loading-threads.js';
 import { MasterKeys, type Resealed } from '../common/master-keys.js';
 import { Config } from '../config/config.js';
 import { Metrics, type HashPurpose } from '../metrics/metrics.js';
@@ -22,6 +23,9 @@ const QUEUE_PER_THREAD = 32;
 const RETRY_AFTER_SECONDS = 2;
 /** All threads but one end when they have had nothing to do for so long. */
 const THREAD_IDLE_MS = 60_000;
+
+/** What a thread is given: to hash, or to compare. */
+type HashTask = { password: string; cost: number } | { password: string; hash: string };
 
 /** A hash and the account it is sealed for. */
 export interface StoredPassword {
@@ -47,6 +51,7 @@ export interface PasswordCheck {
 export class PasswordHasher implements OnApplicationShutdown {
   private readonly logger = new Logger(PasswordHasher.name);
   private startedPool: Piscina | undefined;
+  private readonly loading = new LoadingThreads();
   private madeDecoy: StoredPassword | undefined;
   /** Hashes that were asked for and have not come. */
   private inHand = 0;
@@ -61,7 +66,9 @@ export class PasswordHasher implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.startedPool?.destroy();
+    if (!this.startedPool) return;
+    await this.loading.finished(this.startedPool.threads);
+    await this.startedPool.destroy();
   }
 
   /**
@@ -134,7 +141,7 @@ export class PasswordHasher implements OnApplicationShutdown {
 
   /** Starts the first thread, and waits until it works. */
   async start(): Promise<void> {
-    await this.pool.run({ password: '', cost: 4 });
+    await this.giveToThread({ password: '', cost: 4 });
   }
 
   private seal(hash: string, id: string): string {
@@ -159,13 +166,16 @@ export class PasswordHasher implements OnApplicationShutdown {
     return this.startedPool?.queueSize ?? 0;
   }
 
-  private async run<T>(
-    task: { password: string; cost: number } | { password: string; hash: string },
-    purpose: HashPurpose,
-  ): Promise<T> {
+  private giveToThread(task: HashTask): Promise<unknown> {
+    const result = this.pool.run(task);
+    this.loading.note(this.pool.threads); // it may have made one
+    return result;
+  }
+
+  private async run<T>(task: HashTask, purpose: HashPurpose): Promise<T> {
     this.inHand += 1;
     try {
-      const result = (await this.pool.run(task)) as T;
+      const result = (await this.giveToThread(task)) as T;
       this.metrics.passwordHashes.inc({ purpose });
       return result;
     } catch (error) {

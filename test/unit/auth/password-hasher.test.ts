@@ -1,7 +1,8 @@
 import bcrypt from 'bcrypt';
 import { createHmac, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterAll, describe, expect, test } from 'vitest';
+import type { Piscina } from 'piscina';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { PasswordHasher } from '../../../src/auth/password-hasher.js';
 import { MasterKeys } from '../../../src/common/master-keys.js';
 import { Config } from '../../../src/config/config.js';
@@ -169,6 +170,22 @@ describe('load', () => {
       expect(threads()).toBe(before + 3);
     },
   );
+
+  test('none is ended while it loads: the process would be aborted', async () => {
+    const three = hasherOf({ hashConcurrency: 3 });
+    const hashes = Promise.allSettled(Array.from({ length: 9 }, () => three.hash(ID, PASSWORD)));
+    const pool = (three as unknown as { startedPool: Piscina }).startedPool;
+    const order: string[] = [];
+    for (const thread of pool.threads) thread.once('message', () => order.push('loaded'));
+    const destroy = pool.destroy.bind(pool);
+    vi.spyOn(pool, 'destroy').mockImplementation(() => {
+      order.push('ended');
+      return destroy();
+    });
+    await three.onApplicationShutdown();
+    expect(order).toEqual(['loaded', 'loaded', 'loaded', 'ended']);
+    await hashes;
+  });
 });
 
 /** Of each thread of this process. */
