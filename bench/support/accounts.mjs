@@ -21,8 +21,8 @@ export async function makePeople(server, count) {
   });
 }
 
-/** A session of a person; what the login answers. @param through an agent that keeps connections, for who never pauses. */
-export function logIn(server, email, through = agent) {
+/** A session of a person; what the login answers. @param through an agent that keeps connections, for who never pauses; none by default. */
+export function logIn(server, email, through) {
   return post(server, '/auth/login', { email, password: PASSWORD }, through);
 }
 

@@ -1,6 +1,5 @@
 import { createHmac, createSign, generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Clock } from '../../src/common/clock.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MasterKeys } from '../../src/common/master-keys.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
 
@@ -43,13 +42,6 @@ const without = (object: object, name: string) =>
 const now = () => Math.floor(Date.now() / 1000);
 
 const claimsOf = (bearer: string) => JSON.parse(Buffer.from(bearer.split('.')[1] as string, 'base64url').toString());
-
-/** Stops the clock of the service until the test is over, so that no second passes by itself. @returns what sets it. */
-function stopClock(): (ms: number) => void {
-  const clock = vi.spyOn(gatehouse.app.get(Clock), 'now');
-  onTestFinished(() => clock.mockRestore());
-  return (ms) => void clock.mockImplementation(() => new Date(ms));
-}
 
 test('a token made like this from the untouched claims passes: what follows fails for its own reason', async () => {
   expect(await statusOf(sign(header, claims))).toBe(200);
@@ -121,7 +113,7 @@ describe('401 for claims that are not ours, for us, in time', () => {
   test('an instance whose clock is 5 s behind accepts, one 6 s behind does not', async () => {
     const fresh = (await gatehouse.signUpAndLogIn()).access_token;
     const other = (await gatehouse.signUpAndLogIn()).access_token;
-    const setClock = stopClock();
+    const setClock = gatehouse.stopClock();
     setClock((claimsOf(fresh).iat - 5) * 1000);
     expect(await statusOf(fresh)).toBe(200);
     setClock((claimsOf(other).iat - 5) * 1000 - 1);
@@ -131,7 +123,7 @@ describe('401 for claims that are not ours, for us, in time', () => {
   test('the last second of its life works, the next does not; also for a signature that is remembered', async () => {
     const fresh = (await gatehouse.signUpAndLogIn()).access_token;
     const { exp } = claimsOf(fresh);
-    const setClock = stopClock();
+    const setClock = gatehouse.stopClock();
     setClock(exp * 1000 - 1);
     expect(await statusOf(fresh)).toBe(200);
     setClock(exp * 1000);

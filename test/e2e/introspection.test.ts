@@ -1,8 +1,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Clock } from '../../src/common/clock.js';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { JWT_BEARER } from '../../src/oauth/client-credentials.js';
 import { ServiceClientRepository } from '../../src/oauth/service-client.repository.js';
 import { ServiceClientService } from '../../src/oauth/service-client.service.js';
@@ -68,12 +67,10 @@ describe('a token', () => {
     await expectInactive(ended.refresh_token);
     const { access_token: token } = await gatehouse.signUpAndLogIn();
     const { exp } = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString());
-    // The clock stands still, so that the last second is not over too early.
-    const now = vi.spyOn(gatehouse.app.get(Clock), 'now');
-    onTestFinished(() => now.mockRestore());
-    now.mockImplementation(() => new Date(exp * 1000 - 1));
+    const setClock = gatehouse.stopClock();
+    setClock(exp * 1000 - 1);
     expect((await service.introspect(token)).body.active).toBe(true);
-    now.mockImplementation(() => new Date(exp * 1000));
+    setClock(exp * 1000);
     await expectInactive(token);
   });
 

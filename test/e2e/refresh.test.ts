@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SessionRepository } from '../../src/auth/session.repository.js';
 import { Clock } from '../../src/common/clock.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
@@ -17,13 +17,11 @@ function pass(seconds: number): void {
   passed += seconds;
 }
 
-/** Stops the clock until the test is over: no time passes by itself. @returns what lets milliseconds pass. */
+/** As `stopClock` of the instance. @returns what lets milliseconds pass since then. */
 function stopClock(): (ms: number) => void {
-  const clock = gatehouse.app.get(Clock);
-  let at = clock.now().getTime();
-  const now = vi.spyOn(clock, 'now').mockImplementation(() => new Date(at));
-  onTestFinished(() => now.mockRestore());
-  return (ms) => void (at += ms);
+  const set = gatehouse.stopClock();
+  const stoppedAt = gatehouse.app.get(Clock).now().getTime();
+  return (ms) => set(stoppedAt + ms);
 }
 
 const refresh = (refresh_token: unknown) => gatehouse.post('/auth/refresh', { refresh_token });

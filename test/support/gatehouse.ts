@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import passport from 'passport';
 import { DataSource, IsNull, LessThanOrEqual, Not } from 'typeorm';
-import { expect, inject } from 'vitest';
+import { expect, inject, onTestFinished, vi } from 'vitest';
 import { createApp } from '../../src/app.setup.js';
 import { MailRequest } from '../../src/auth/mail-request.entity.js';
 import { MailRequestWorker } from '../../src/auth/account/mail-request.worker.js';
@@ -181,6 +181,19 @@ export class Gatehouse extends Client {
   /** Lets so many seconds pass for this instance. */
   passSeconds(seconds: number): void {
     this.offsetMs += seconds * 1000;
+  }
+
+  /**
+   * Stops the clock of this instance until the test is over: no time passes by itself, however slow the machine is.
+   *
+   * @returns what sets it, in milliseconds since the epoch.
+   */
+  stopClock(): (ms: number) => void {
+    const clock = this.app.get(Clock);
+    const stoppedAt = clock.now().getTime();
+    const now = vi.spyOn(clock, 'now').mockImplementation(() => new Date(stoppedAt));
+    onTestFinished(() => now.mockRestore());
+    return (ms) => void now.mockImplementation(() => new Date(ms));
   }
 
   get issuer(): string {
