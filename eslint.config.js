@@ -31,7 +31,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/server.ts', 'src/cli.ts', 'test/support/closing-reporter.ts', '**/*.mjs', 'test/browser/**'],
+    files: ['src/server.ts', 'src/cli.ts', 'test/support/*-reporter.ts', '**/*.mjs', 'test/browser/**'],
     rules: { 'no-console': 'off' },
   },
   { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },

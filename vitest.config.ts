@@ -54,7 +54,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     setupFiles: ['reflect-metadata'],
-    reporters: ['default', ['./test/support/closing-reporter.ts', { missing }]],
+    reporters: ['default', ['./test/support/closing-reporter.ts', { missing }], './test/support/watchdog-reporter.ts'],
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { extends: true, test: { name: 'generated', include: [generated] } },

@@ -12,7 +12,11 @@ export default defineConfig({
   ...suite,
   test: {
     ...suite.test,
-    reporters: ['verbose', ['./test/support/closing-reporter.ts', { missing: [] }]],
+    reporters: [
+      'verbose',
+      ['./test/support/closing-reporter.ts', { missing: [] }],
+      './test/support/watchdog-reporter.ts',
+    ],
     projects: [
       {
         extends: true,
