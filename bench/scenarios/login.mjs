@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { inCircles, loginsPerSecond, makePeople, peopleFor } from '../support/accounts.mjs';
+import { AT_A_TIME, inCircles, loginsPerSecond, makePeople, peopleFor } from '../support/accounts.mjs';
 import { atLeast } from '../support/report.mjs';
 
 export const name = 'login';
@@ -8,8 +8,6 @@ export const goal = { ratio: atLeast(0.95) };
 
 /** The default. */
 const COST = 12;
-/** At the same time, at most. */
-const AT_A_TIME = 32;
 /** Under way at the same time, for each core: more than it can compute, so that it is never idle. */
 const PER_CORE = 8;
 /** What runs so seldom, some eight times a second, is compiled after minutes, not after seconds. */
@@ -21,7 +19,10 @@ export async function run(context) {
   // Of one hash at a core's pace some eight are to fit into a measurement.
   const seconds = Math.max(3, context.seconds);
   const gatehouse = await context.gatehouse(await context.makeDatabase(), { BCRYPT_COST: String(COST) });
-  const people = await makePeople(gatehouse, peopleFor(context, (WARM_UP_ROUNDS + context.rounds) * seconds));
+  const people = await makePeople(
+    gatehouse,
+    peopleFor(context, (WARM_UP_ROUNDS + context.rounds) * seconds, 1 + context.rounds),
+  );
   const child = fork(new URL('../support/raw-bcrypt.mjs', import.meta.url), {
     env: { ...process.env, UV_THREADPOOL_SIZE: String(context.cores) },
   });

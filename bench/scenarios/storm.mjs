@@ -1,13 +1,12 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { makePeople, makeTokens, peopleFor } from '../support/accounts.mjs';
+import { AT_A_TIME, makePeople, makeTokens, peopleFor } from '../support/accounts.mjs';
 import { pacedP99, withTokens } from '../support/load.mjs';
 import { atMost } from '../support/report.mjs';
 
 export const name = 'storm';
 export const goal = { ratio: atMost(1.5) };
 
-const AT_A_TIME = 32;
 const WARM_UP_SECONDS = 2;
 const CHECKS_PER_SECOND = 300;
 
@@ -15,7 +14,7 @@ const CHECKS_PER_SECOND = 300;
 export async function run(context) {
   const gatehouse = await context.gatehouse(await context.makeDatabase(), { BCRYPT_COST: '12' });
   const stormSeconds = WARM_UP_SECONDS + context.rounds * context.seconds;
-  const people = await makePeople(gatehouse, peopleFor(context, stormSeconds));
+  const people = await makePeople(gatehouse, peopleFor(context, stormSeconds, 1 + context.rounds));
   const requests = withTokens('/auth/verify', await makeTokens(gatehouse, 10));
   const load = { perSecond: CHECKS_PER_SECOND, seconds: context.seconds };
   const crowd = fork(new URL('../support/crowd.mjs', import.meta.url));

@@ -7,7 +7,8 @@ const PASSWORD = 'violet kettle gravel';
 /** Sessions of one person at a time; an eleventh ends the first. */
 const SESSIONS = 10;
 const HASHES_PER_SECOND = 6;
-const FEWEST_PEOPLE = 32;
+/** People who log in at the same time, at most. */
+export const AT_A_TIME = 32;
 /** Who asks at the same time. */
 const CONCURRENCY = 8;
 const agent = new Agent({ keepAlive: false });
@@ -37,11 +38,13 @@ export async function loginsPerSecond(server, nextPerson, { concurrency, seconds
 }
 
 /**
- * How many people may log in for so many seconds at bcrypt cost 12 before one of them has more sessions than are allowed, and
- * a login ends one: at six hashes a second on each core, which is more than today's have.
+ * How many people may log in for so many seconds at bcrypt cost 12, begun so many times, before one of them has more sessions
+ * than are allowed, and a login ends one: at six hashes a second on each core, which is more than today's have, and with
+ * those that are under way when a count begins and when it ends.
  */
-export function peopleFor({ cores }, seconds) {
-  return Math.max(FEWEST_PEOPLE, Math.ceil((HASHES_PER_SECOND * cores * seconds) / SESSIONS));
+export function peopleFor({ cores }, seconds, times) {
+  const logins = HASHES_PER_SECOND * cores * seconds + 2 * AT_A_TIME * times;
+  return Math.max(AT_A_TIME, Math.ceil(logins / SESSIONS));
 }
 
 /** One after the other, without end, so that each logs in as often as the others. */

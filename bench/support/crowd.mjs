@@ -7,11 +7,14 @@ import { inCircles, logIn } from './accounts.mjs';
 // Those people are elsewhere: what they take of this machine is to cost the others as little as it can.
 os.setPriority(os.constants.priority.PRIORITY_LOW);
 
+/** Goes on from storm to storm, so that nobody comes more often than the others. */
+let nextPerson;
+
 for (;;) {
   const [{ server, people, atATime }] = await once(process, 'message');
   let isOver = false;
   let logins = 0;
-  const nextPerson = inCircles(people);
+  nextPerson ??= inCircles(people);
   const worker = async () => {
     while (!isOver) {
       await logIn(server, nextPerson());
