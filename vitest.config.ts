@@ -51,6 +51,8 @@ export default defineConfig({
     maxWorkers: 2,
     // A worker keeps its modules from file to file: to load Nest and TypeORM a hundred times took as long as the tests.
     isolate: false,
+    // What fails everywhere is not waited for everywhere.
+    bail: process.env['CI'] ? 20 : 0,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     setupFiles: ['reflect-metadata'],

@@ -167,8 +167,9 @@ export class PasswordHasher implements OnApplicationShutdown {
   }
 
   private giveToThread(task: HashTask): Promise<unknown> {
+    const before = new Set(this.startedPool?.threads);
     const result = this.pool.run(task);
-    this.loading.note(this.pool.threads); // it may have made one
+    this.loading.note(this.pool.threads.filter((thread) => !before.has(thread)));
     return result;
   }
 

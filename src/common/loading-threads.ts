@@ -7,14 +7,12 @@ import type { Worker } from 'node:worker_threads';
 export class LoadingThreads {
   private readonly loads = new WeakMap<Worker, Promise<void>>();
 
-  /** To be called as soon as there may be new ones. Each says one thing by itself, when it has loaded (piscina's "ready"). */
+  /** To be called with new ones, as soon as there are. Each says one thing by itself, when it has loaded (piscina's "ready"). */
   note(threads: readonly Worker[]): void {
-    for (const thread of threads) {
-      if (!this.loads.has(thread)) this.loads.set(thread, isOver(thread));
-    }
+    for (const thread of threads) this.loads.set(thread, isOver(thread));
   }
 
-  /** Returns when all of them have loaded, or have ended by themselves. */
+  /** Returns when all of them that were noted have loaded, or have ended by themselves. */
   async finished(threads: readonly Worker[]): Promise<void> {
     await Promise.all(threads.map((thread) => this.loads.get(thread) ?? Promise.resolve()));
   }

@@ -6,7 +6,8 @@ const LIMIT_MINUTES = 10;
 
 /**
  * Ends a run that stands still, and says where it does. Every test has a time limit, which ends neither a thread that is
- * blocked nor a file that is never loaded to its end: such a run would go on for ever and show nothing.
+ * blocked nor a file that is never loaded to its end: such a run would go on for ever and show nothing. Says of a failure at
+ * once what it is, and not when its file is over: a file whose tests all run into their time limits takes an hour.
  */
 export default class WatchdogReporter implements Reporter {
   private readonly underWay = new Map<string, { place: string; since: number }>();
@@ -30,13 +31,20 @@ export default class WatchdogReporter implements Reporter {
   onTestModuleQueued = (module: TestModule): void => this.note(module, 'is loaded');
   onTestModuleStart = (module: TestModule): void => this.note(module, 'begins');
   onTestCaseReady = (test: TestCase): void => this.note(test.module, `"${test.fullName}" goes on`);
-  onTestCaseResult = (test: TestCase): void => this.note(test.module, `"${test.fullName}" is over`);
+  onTestCaseResult(test: TestCase): void {
+    const { state, errors = [] } = test.result();
+    if (state === 'failed') console.error(`Failed: ${fileOf(test.module)}, "${test.fullName}": ${errors[0]?.message}`);
+    this.note(test.module, `"${test.fullName}" is over`);
+  }
+
   onTestModuleEnd = (module: TestModule): void => void this.underWay.delete(module.id);
 
   private note(module: TestModule, what: string): void {
-    const place = `${module.project.name} ${module.relativeModuleId}, ${what}`;
+    const place = `${fileOf(module)}, ${what}`;
     const since = performance.now();
     this.underWay.set(module.id, { place, since });
     this.underWay.set('run', { place: `the run; the last was: ${place}`, since });
   }
 }
+
+const fileOf = (module: TestModule): string => `${module.project.name} ${module.relativeModuleId}`;

@@ -1,5 +1,6 @@
 import bcrypt from 'bcrypt';
 import { createHmac, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Piscina } from 'piscina';
 import { afterAll, describe, expect, test, vi } from 'vitest';
@@ -185,6 +186,20 @@ describe('load', () => {
     await three.onApplicationShutdown();
     expect(order).toEqual(['loaded', 'loaded', 'loaded', 'ended']);
     await hashes;
+  });
+
+  test('one that dies is followed by another, which holds up the end no longer than the first would', async () => {
+    const one = hasherOf();
+    await one.start();
+    const pool = (one as unknown as { startedPool: Piscina }).startedPool;
+    const first = pool.threads[0]!;
+    const died = once(first, 'exit');
+    await first.terminate();
+    await died;
+    await once(pool.threads[0]!, 'message'); // it has loaded before anybody asks for a hash
+    await one.hash(ID, PASSWORD);
+    await one.onApplicationShutdown();
+    expect(pool.threads).toEqual([]);
   });
 });
 
