@@ -14,6 +14,13 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       eqeqeq: ['error', 'always'],
       'no-console': 'error',
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'CallExpression[callee.name=/^generateKeyPair/]:not(:has(Property[key.name="publicKeyEncoding"]))',
+          message: 'Encoded, not as KeyObjects: KeyVault.generate says why.',
+        },
+      ],
     },
   },
   {

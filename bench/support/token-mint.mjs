@@ -1,6 +1,6 @@
 // Stands in for Gatehouse where a verifier is measured: signs tokens as fast as they are needed, and answers what a verifier
 // asks, by the contract in docs/integrate.md. A real one would have to be logged into for each token.
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,8 +11,14 @@ const AUDIENCE = 'https://api.example.com';
 
 /** Listens on a free port of this machine until `close`. */
 export async function startMint() {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwks = { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: KID, alg: 'ES256', use: 'sig' }] };
+  const { privateKey, publicKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const jwks = {
+    keys: [{ ...createPublicKey(publicKey).export({ format: 'jwk' }), kid: KID, alg: 'ES256', use: 'sig' }],
+  };
 
   const jws = (typ, payload, more = {}) => {
     const input = [{ alg: 'ES256', typ, kid: KID, ...more }, payload]

@@ -41,17 +41,22 @@ export class KeyVault {
 
   /** A new key that signs from `activatesAt` on. */
   generate(number: number, now: Date, activatesAt: Date): SigningKey {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const jwk = jwkOf(publicKey);
+    // Encoded, not as KeyObjects: on Node 20, if garbage is collected while such a one is exported as a JWK, what has generated it
+    // is destroyed and waits for the lock that the export holds, in the same thread: the process stands still for ever.
+    const { publicKey, privateKey } = generateKeyPairSync('ec', {
+      namedCurve: 'P-256',
+      publicKeyEncoding: { type: 'spki', format: 'der' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    });
+    const jwk = jwkOf(createPublicKey({ key: publicKey, type: 'spki', format: 'der' }));
     // An operator types it behind a command, which would take it for an option.
     if (jwk.kid.startsWith('-')) return this.generate(number, now, activatesAt);
-    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
     return {
       kid: jwk.kid,
       number,
       algorithm: ALGORITHM,
       publicJwk: JSON.stringify(jwk),
-      privateKey: this.masterKeys.seal(PURPOSE, pem, jwk.kid),
+      privateKey: this.masterKeys.seal(PURPOSE, privateKey, jwk.kid),
       createdAt: now,
       activatesAt,
       revokedAt: null,

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
@@ -6,6 +5,7 @@ import { secretDigest } from '../../src/oauth/client-secret.entity.js';
 import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { runCommand, runJson } from '../support/command.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { keyPair } from '../support/key-pair.js';
 import { isDatabaseServer, temporaryFolder } from '../support/server-process.js';
 import { makeService, Service } from '../support/service-client.js';
 
@@ -74,7 +74,7 @@ test('of secrets that are made at once two are good', async () => {
 });
 
 testOnce('what cannot be done is said', async () => {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { publicKey, privateKey } = keyPair();
   const folder = temporaryFolder();
   const file = (name: string, content: unknown) => {
     writeFileSync(join(folder, name), JSON.stringify(content));

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -6,6 +6,7 @@ import { JWT_BEARER } from '../../src/oauth/client-credentials.js';
 import { ServiceClientRepository } from '../../src/oauth/service-client.repository.js';
 import { ServiceClientService } from '../../src/oauth/service-client.service.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { keyPair } from '../support/key-pair.js';
 import { metric } from '../support/metrics.js';
 import { basic, makeService, postForm, type Service } from '../support/service-client.js';
 
@@ -51,7 +52,7 @@ describe('a token', () => {
 
   test('that is none, or not one of ours, is inactive', async () => {
     const { access_token: token } = await gatehouse.signUpAndLogIn();
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { privateKey } = keyPair();
     const claims = JSON.parse(Buffer.from(token.split('.')[1] as string, 'base64url').toString());
     const header = JSON.parse(Buffer.from(token.split('.')[0] as string, 'base64url').toString());
     const foreign = await new SignJWT(claims).setProtectedHeader(header).sign(privateKey);
@@ -206,7 +207,7 @@ test('two secrets of a client are good at a time', async () => {
 
 // Proves ASVS 10.4.10: a client may sign its requests instead, each of them once
 describe('a client that signs', () => {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey, publicKey } = keyPair();
   let id: string;
   let token: string;
   beforeAll(async () => {
@@ -261,7 +262,7 @@ describe('a client that signs', () => {
   });
 
   test('is refused with anything else', async () => {
-    const another = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+    const another = keyPair().privateKey;
     const forged = await new SignJWT({ iss: id, sub: id, aud: gatehouse.issuer, exp: now() + 60, jti: 'f' })
       .setProtectedHeader({ alg: 'ES256', kid: 'one' })
       .sign(another);

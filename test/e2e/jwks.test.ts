@@ -1,9 +1,10 @@
-import { createPublicKey, createVerify, generateKeyPairSync, sign, type JsonWebKey } from 'node:crypto';
+import { createPublicKey, createVerify, sign, type JsonWebKey } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Unavailable } from '../../src/common/domain-error.js';
 import { thumbprint } from '../../src/tokens/key-vault.js';
 import { SigningKeys } from '../../src/tokens/signing-keys.js';
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.js';
+import { keyPair } from '../support/key-pair.js';
 
 let gatehouse: Gatehouse;
 beforeAll(async () => {
@@ -51,7 +52,7 @@ test('the private half is in the database only under the master key', async () =
 // Proves ours (Issuing tokens): whoever can write into the database makes no key that is accepted
 test('a key that somebody has written into the table is none', async () => {
   const { access_token: token } = await gatehouse.signUpAndLogIn();
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { publicKey, privateKey } = keyPair();
   const { x, y } = publicKey.export({ format: 'jwk' }) as { x: string; y: string };
   const kid = thumbprint({ crv: 'P-256', kty: 'EC', x, y });
   const jwk = JSON.stringify({ kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' });

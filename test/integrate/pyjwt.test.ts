@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { SigningKeys } from '../../src/tokens/signing-keys.js';
 import { example } from '../support/examples.js';
 import type { Gatehouse, Tokens } from '../support/gatehouse.js';
 import { PYTHON } from '../support/integration-tools.js';
+import { keyPair } from '../support/key-pair.js';
 import { freePort, type Program } from '../support/server-process.js';
 import { bearer, claimsOf, hostOf, send, startExampleGatehouse, startProgram, stopPrograms } from './support.js';
 
@@ -99,7 +100,7 @@ describe('a token', () => {
   });
 
   test('of another kind, algorithm or key is 401', async () => {
-    const { privateKey: theirs, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { privateKey: theirs, publicKey } = keyPair();
     const jwk = publicKey.export({ format: 'jwk' });
     expect(await statusOf(await forge({}, { typ: 'JWT' }))).toBe(401);
     expect(await statusOf(await forge({}, { typ: undefined }))).toBe(401);
@@ -131,7 +132,7 @@ test('unknown keys have the JWKS fetched once, and then not for 30 s', async () 
   const before = fetches();
   expect(await statusOf(tokens.access_token, fresh)).toBe(200);
   expect(fetches() - before).toBe(1);
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey } = keyPair();
   for (let i = 0; i < 20; i++) {
     const forged = await forge({}, { kid: randomUUID(), jku: `${gatehouse.origin}/mine.json` }, privateKey);
     expect(await statusOf(forged, fresh)).toBe(401);

@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { publicKeysOf } from '../../../src/oauth/client-keys.js';
+import { keyPair } from '../../support/key-pair.js';
 
-const jwk = (...args: [any, any?]) => (generateKeyPairSync as any)(...args).publicKey.export({ format: 'jwk' });
+const jwk = (type: string, options: object = {}) => keyPair(type, options).publicKey.export({ format: 'jwk' });
 const set = (...keys: unknown[]) => JSON.stringify({ keys, more: 'of it' });
 
 test('keys that an assertion may be signed with are taken, and nothing else of the set', () => {
