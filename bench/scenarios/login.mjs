@@ -19,10 +19,7 @@ export async function run(context) {
   // Of one hash at a core's pace some eight are to fit into a measurement.
   const seconds = Math.max(3, context.seconds);
   const gatehouse = await context.gatehouse(await context.makeDatabase(), { BCRYPT_COST: String(COST) });
-  const people = await makePeople(
-    gatehouse,
-    peopleFor(context, (WARM_UP_ROUNDS + context.rounds) * seconds, 1 + context.rounds),
-  );
+  const people = await makePeople(gatehouse, peopleFor(context, (WARM_UP_ROUNDS + context.rounds) * seconds));
   const child = fork(new URL('../support/raw-bcrypt.mjs', import.meta.url), {
     env: { ...process.env, UV_THREADPOOL_SIZE: String(context.cores) },
   });

@@ -14,7 +14,7 @@ const CHECKS_PER_SECOND = 300;
 export async function run(context) {
   const gatehouse = await context.gatehouse(await context.makeDatabase(), { BCRYPT_COST: '12' });
   const stormSeconds = WARM_UP_SECONDS + context.rounds * context.seconds;
-  const people = await makePeople(gatehouse, peopleFor(context, stormSeconds, 1 + context.rounds));
+  const people = await makePeople(gatehouse, peopleFor(context, stormSeconds));
   const requests = withTokens('/auth/verify', await makeTokens(gatehouse, 10));
   const load = { perSecond: CHECKS_PER_SECOND, seconds: context.seconds };
   const crowd = fork(new URL('../support/crowd.mjs', import.meta.url));

@@ -38,12 +38,12 @@ export async function loginsPerSecond(server, nextPerson, { concurrency, seconds
 }
 
 /**
- * How many people may log in for so many seconds at bcrypt cost 12, begun so many times, before one of them has more sessions
- * than are allowed, and a login ends one: at six hashes a second on each core, which is more than today's have, and with
- * those that are under way when a count begins and when it ends.
+ * How many people may log in for so many seconds at bcrypt cost 12, in a warm-up and in every round, before one of them has more
+ * sessions than are allowed, and a login ends one: at six hashes a second on each core, which is more than today's have, and
+ * with those that are under way when each of these begins and when it ends.
  */
-export function peopleFor({ cores }, seconds, times) {
-  const logins = HASHES_PER_SECOND * cores * seconds + 2 * AT_A_TIME * times;
+export function peopleFor({ cores, rounds }, seconds) {
+  const logins = HASHES_PER_SECOND * cores * seconds + 2 * AT_A_TIME * (1 + rounds);
   return Math.max(AT_A_TIME, Math.ceil(logins / SESSIONS));
 }
 

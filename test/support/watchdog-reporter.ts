@@ -38,6 +38,8 @@ export default class WatchdogReporter implements Reporter {
   }
 
   onTestModuleEnd = (module: TestModule): void => void this.underWay.delete(module.id);
+  /** In watch mode nothing is under way then, for as long as nobody changes a file. */
+  onTestRunEnd = (): void => this.underWay.clear();
 
   private note(module: TestModule, what: string): void {
     const place = `${fileOf(module)}, ${what}`;
