@@ -5,6 +5,8 @@ import { createVerifier, type Verifier, type VerifierOptions } from '../verifier
 const PAUSE_MS = 1;
 /** The first sync of a verifier takes no longer, in milliseconds. */
 const READY_MS = 30_000;
+/** An answer of the API takes no longer, in milliseconds. */
+const ANSWER_MS = 10_000;
 
 export interface CanarySettings {
   /** Addresses of instances of the API. Logins and logouts go to the first. */
@@ -17,6 +19,8 @@ export interface CanarySettings {
   rounds: number;
   /** A place that still accepts a token so long after its logout has not heard of that at all, in milliseconds. */
   giveUpMs: number;
+  /** What takes longer is no answer, in milliseconds. */
+  timeoutMs?: number;
   onRound?: (round: number) => void;
 }
 
@@ -43,7 +47,7 @@ export async function measureLogouts(settings: CanarySettings): Promise<Propagat
   try {
     await Promise.all(verifiers.map(({ verifier }) => verifier.ready({ timeoutMs: READY_MS })));
     const places = [
-      ...settings.urls.map((url) => ({ place: url, accepts: (token: string) => isAcceptedAt(url, token) })),
+      ...settings.urls.map((url) => ({ place: url, accepts: (token: string) => isAcceptedAt(url, token, settings) })),
       ...verifiers.map(({ options, verifier }, i) => ({
         place: `verifier ${i + 1} (${options.baseUrl ?? options.issuer})`,
         accepts: (token: string) => isVerified(verifier, token),
@@ -94,36 +98,49 @@ async function isVerified(verifier: Verifier, token: string): Promise<boolean> {
   return result.ok;
 }
 
-async function isAcceptedAt(url: string, token: string): Promise<boolean> {
-  const { status } = await ask(`${url}/auth/verify`, { headers: { Authorization: `Bearer ${token}` } });
+async function isAcceptedAt(url: string, token: string, settings: CanarySettings): Promise<boolean> {
+  const { status } = await ask(`${url}/auth/verify`, { headers: { Authorization: `Bearer ${token}` } }, settings);
   if (status !== 204 && status !== 401) throw new CanaryFailed(`${url}/auth/verify answers ${status}.`);
   return status === 204;
 }
 
-async function logIn({ urls: [url = ''], email, password }: CanarySettings): Promise<string> {
-  const response = await ask(`${url}/auth/login`, {
+async function logIn(settings: CanarySettings): Promise<string> {
+  const { urls, email, password } = settings;
+  const address = `${urls[0]}/auth/login`;
+  const request = {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ email, password }),
-  });
-  if (response.status !== 200) throw new CanaryFailed(`${url}/auth/login answers ${response.status}.`);
-  return ((await response.json()) as { access_token: string }).access_token;
+  };
+  const { status, body } = await ask(address, request, settings);
+  if (status !== 200) throw new CanaryFailed(`${address} answers ${status}.`);
+  return (JSON.parse(body) as { access_token: string }).access_token;
 }
 
-async function logOut({ urls: [url = ''] }: CanarySettings, token: string): Promise<void> {
-  const response = await ask(`${url}/auth/logout`, {
-    method: 'POST',
-    headers: { Authorization: `Bearer ${token}` },
-  });
-  if (response.status !== 204) throw new CanaryFailed(`${url}/auth/logout answers ${response.status}.`);
+async function logOut(settings: CanarySettings, token: string): Promise<void> {
+  const address = `${settings.urls[0]}/auth/logout`;
+  const request = { method: 'POST', headers: { Authorization: `Bearer ${token}` } };
+  const { status } = await ask(address, request, settings);
+  if (status !== 204) throw new CanaryFailed(`${address} answers ${status}.`);
 }
 
-async function ask(address: string, request: RequestInit): Promise<Response> {
+async function ask(
+  address: string,
+  request: RequestInit,
+  { timeoutMs = ANSWER_MS }: CanarySettings,
+): Promise<{ status: number; body: string }> {
+  const controller = new AbortController();
+  // Not `AbortSignal.timeout`, which keeps no process alive: on Node 20 a `fetch` whose connection was closed at once may
+  // never settle, and the process would end without a word.
+  const timer = setTimeout(() => controller.abort(new Error(`in ${timeoutMs} ms`)), timeoutMs);
   try {
-    return await fetch(address, request);
+    const response = await fetch(address, { ...request, signal: controller.signal });
+    return { status: response.status, body: await response.text() };
   } catch (error) {
     const { message, cause } = error as Error;
     const { code } = (cause ?? {}) as NodeJS.ErrnoException;
     throw new CanaryFailed(`${address} does not answer (${code ?? message}).`);
+  } finally {
+    clearTimeout(timer);
   }
 }
